@@ -4,6 +4,7 @@ Philox 4x32-10 (Salmon et al., SC 2011) and Box-Muller, computed by the compiled
 Step 0 is the initial noise, step i + 1 the fresh noise z_i of loop step i.
 """
 
+import math
 import secrets
 from collections.abc import Sequence
 
@@ -11,19 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewstep import _runtime
-from fewstep.errors import InputError
+from fewstep.engine.options import refuse, whole
 
-SEEDS = 2**64
-STEPS = 2**32
-
-
-def checked_int(name: str, value: object, below: int) -> int:
-    """Returns value if it is an int (no bool) in [0, below), else raises InputError naming it."""
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise InputError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}")
-    if not 0 <= value < below:
-        raise InputError(f"{name} must be in 0 to {below - 1}, got {value}")
-    return value
+MAX_SEED = 2**64 - 1
+MAX_STEP = 2**32 - 1
+MAX_ELEMENTS = 2**48  # more than any memory holds, and few enough that the runtime's arithmetic cannot wrap
 
 
 def random_seed() -> int:
@@ -36,12 +29,13 @@ def normal(seeds: Sequence[int], step: int, shape: Sequence[int]) -> NDArray[np.
 
     seeds: ints in [0, 2^64); step: int in [0, 2^32); shape: that of one image. Raises InputError for anything else.
     """
-    if isinstance(seeds, str | bytes) or not isinstance(seeds, Sequence):
-        raise InputError(f"seeds must be a sequence of integers, got {seeds!r} of type {type(seeds).__name__}")
-    rows = [checked_int(f"seed {i}", seed, SEEDS) for i, seed in enumerate(seeds)]
-    sizes = [checked_int(f"size {i} of the shape", size, STEPS) for i, size in enumerate(shape)]
-    count = 1
-    for size in sizes:
-        count *= size
-    flat = _runtime.normal(rows, checked_int("step", step, STEPS), checked_int("the shape's element count", count, SEEDS))
-    return flat.reshape(len(rows), *sizes)
+    rows = _integers("seeds", seeds, MAX_SEED)
+    sizes = _integers("shape", shape, MAX_ELEMENTS)
+    count = whole("elements of the shape", math.prod(sizes), 0, MAX_ELEMENTS)
+    return _runtime.normal(rows, whole("step", step, 0, MAX_STEP), count).reshape(len(rows), *sizes)
+
+
+def _integers(name: str, values: Sequence[int], high: int) -> list[int]:
+    if isinstance(values, str | bytes) or not isinstance(values, Sequence):
+        raise refuse(name, "a sequence of integers", values)
+    return [whole(f"{name}[{i}]", value, 0, high) for i, value in enumerate(values)]

@@ -1,0 +1,71 @@
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import metadata, version
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+import fewstep
+from fewstep import errors
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+HEAVY = {"torch", "onnxruntime", "onnx", "triton", "diffusers", "transformers", "PIL"}
+
+
+def in_a_fresh_interpreter(code: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    return run.stdout
+
+
+def test_import_is_light() -> None:
+    code = (
+        "import time, sys; start = time.process_time(); import fewstep; spent = time.process_time() - start\n"
+        "import json; print(json.dumps([spent, sorted(sys.modules)]))"
+    )
+    runs = [json.loads(in_a_fresh_interpreter(code)) for _ in range(3)]
+    assert not HEAVY & set(runs[0][1])
+    assert min(spent for spent, _ in runs) < 0.3
+
+
+def test_the_public_names_are_there_and_nothing_else() -> None:
+    public = {name for name in dir(fewstep) if not name.startswith("_")}
+    assert set(fewstep.__all__) <= public | {"__version__"}
+    modules = {name for name in public if f"fewstep.{name}" in sys.modules}
+    assert public - modules == set(fewstep.__all__) - {"__version__"}
+
+
+def test_every_error_is_public_and_of_the_one_hierarchy() -> None:
+    classes = {name for name, value in vars(errors).items() if isinstance(value, type)}
+    assert classes <= set(fewstep.__all__)
+    assert all(issubclass(getattr(fewstep, name), fewstep.FewstepError) for name in classes)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nonsense"):
+        fewstep.nonsense  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_the_installed_version_is_that_of_the_package() -> None:
+    assert version("fewstep") == fewstep.__version__
+
+
+def test_the_package_is_typed_and_brings_its_licence() -> None:
+    assert files("fewstep").joinpath("py.typed").is_file()
+    assert metadata("fewstep")["License-Expression"] == "Apache-2.0"
+    assert "Apache License" in (ROOT / "LICENSE").read_text()
+
+
+def test_the_base_install_has_what_a_cpu_needs_and_nothing_else() -> None:
+    names = {requirement.split(">")[0] for requirement in PROJECT["dependencies"]}
+    assert names == {"numpy", "onnxruntime", "pillow", "safetensors"}
+
+
+def test_the_links_at_the_top_lead_to_the_layers() -> None:
+    for name in ("engine", "kernels", "export"):
+        assert (ROOT / name).resolve() == ROOT / "src" / "fewstep" / name
