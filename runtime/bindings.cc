@@ -16,7 +16,8 @@ using namespace nb::literals;
 
 using Rows = nb::ndarray<nb::numpy, float, nb::ndim<2>>;
 
-static Rows normal(const std::vector<std::uint64_t>& seeds, std::uint32_t step, std::size_t count, std::uint64_t first) {
+static Rows normal(const std::vector<std::uint64_t>& seeds, std::uint32_t step, std::size_t count,
+                   std::uint64_t first) {
   if (!seeds.empty() && count > std::numeric_limits<std::size_t>::max() / sizeof(float) / seeds.size()) {
     throw std::bad_alloc();
   }
@@ -33,6 +34,7 @@ NB_MODULE(_runtime, m) {
   m.doc() = "The compiled runtime.";
   m.def("philox4x32_10", &fewstep::philox4x32_10, "counter"_a, "key"_a,
         "The four words that ten rounds of Philox 4x32 make of four counter words and two key words.");
-  m.def("normal", &normal, "seeds"_a, "step"_a, "count"_a, "first"_a = 0,
-        "Elements first to first + count - 1 of each seed's unit normal stream at a step: float32 (len(seeds), count).");
+  m.def(
+      "normal", &normal, "seeds"_a, "step"_a, "count"_a, "first"_a = 0,
+      "Elements first to first + count - 1 of each seed's unit normal stream at a step: float32 (len(seeds), count).");
 }

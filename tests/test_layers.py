@@ -45,7 +45,7 @@ def at_import_time(tree: ast.AST) -> list[ast.AST]:
 
 
 def imported(nodes: list[ast.AST], module: str, modules: set[str]) -> set[str]:
-    """The modules that the import statements among the nodes name, a submodule where `from package import name` is one."""
+    """The modules that the import statements among the nodes name; `from package import name` may name a submodule."""
     names: set[str] = set()
     for node in nodes:
         if isinstance(node, ast.Import):

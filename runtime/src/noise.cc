@@ -42,8 +42,14 @@ inline double polynomial(const std::array<double, N>& coefficients, double x) no
 // Taylor series, long enough for a relative error under 1e-15 on the reduced ranges below.
 constexpr std::array kAtanh{1.0,        1.0 / 3.0,  1.0 / 5.0,  1.0 / 7.0,  1.0 / 9.0,
                             1.0 / 11.0, 1.0 / 13.0, 1.0 / 15.0, 1.0 / 17.0, 1.0 / 19.0};  // atanh(s) / s in s^2
-constexpr std::array kSin{1.0,          -1.0 / 6.0,        1.0 / 120.0,        -1.0 / 5040.0,
-                          1.0 / 362880, -1.0 / 39916800.0, 1.0 / 6227020800.0, -1.0 / 1307674368000.0};
+constexpr std::array kSin{1.0,
+                          -1.0 / 6.0,
+                          1.0 / 120.0,
+                          -1.0 / 5040.0,
+                          1.0 / 362880.0,
+                          -1.0 / 39916800.0,
+                          1.0 / 6227020800.0,
+                          -1.0 / 1307674368000.0};
 constexpr std::array kCos{1.0,           -1.0 / 2.0,       1.0 / 24.0,        -1.0 / 720.0,
                           1.0 / 40320.0, -1.0 / 3628800.0, 1.0 / 479001600.0, -1.0 / 87178291200.0};
 
@@ -51,9 +57,9 @@ constexpr std::array kCos{1.0,           -1.0 / 2.0,       1.0 / 24.0,        -1
 inline double log_uniform(std::int32_t k) noexcept {
   constexpr std::uint64_t kSqrtHalf = 0x3FE6A09E667F3BCD;  // the bits of sqrt(1/2)
   const auto bits = std::bit_cast<std::uint64_t>(static_cast<double>(k));
-  const std::uint64_t exponent = (bits - kSqrtHalf) >> 52;                     // k = m 2^exponent
-  const auto m = std::bit_cast<double>(bits - (exponent << 52));               // in [sqrt(1/2), sqrt(2))
-  const double s = (m - 1.0) / (m + 1.0);                                      // ln m = 2 atanh s
+  const std::uint64_t exponent = (bits - kSqrtHalf) >> 52;        // k = m 2^exponent
+  const auto m = std::bit_cast<double>(bits - (exponent << 52));  // in [sqrt(1/2), sqrt(2))
+  const double s = (m - 1.0) / (m + 1.0);                         // ln m = 2 atanh s
   const double scale = static_cast<double>(static_cast<std::int32_t>(exponent) - 24);
   return scale * std::numbers::ln2 + 2.0 * s * polynomial(kAtanh, s * s);
 }

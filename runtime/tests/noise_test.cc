@@ -44,9 +44,9 @@ void test_philox_known_answers() {
 // The definition, one element at a time, with the C library's functions.
 float reference(std::uint64_t seed, std::uint32_t step, std::uint64_t element) {
   const std::uint64_t block = element / 4;
-  const auto w = fewstep::philox4x32_10(
-      {static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32), step, 0},
-      {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)});
+  const auto w =
+      fewstep::philox4x32_10({static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32), step, 0},
+                             {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)});
   const std::size_t pair = element % 4 / 2 * 2;
   const double u1 = ((w[pair] >> 8) + 1) / 16777216.0, u2 = (w[pair + 1] >> 8) / 16777216.0;
   const double radius = std::sqrt(-2 * std::log(u1)), angle = 2 * std::numbers::pi * u2;

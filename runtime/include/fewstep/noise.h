@@ -15,7 +15,8 @@ PhiloxWords philox4x32_10(PhiloxWords counter, PhiloxKey key) noexcept;
 // Writes elements first, first + 1, ... of the unit normal stream of each seed: out is (seeds, count), row-major.
 //
 // 1. An element depends on (seed, step, its index) alone, so any slicing of seeds or elements gives the same numbers.
-// 2. Element e is normal e % 4 of Philox block e / 4: key (seed low, seed high), counter (block low, block high, step, 0).
+// 2. Element e is normal e % 4 of Philox block e / 4: key (seed low, seed high), counter (block low, block high, step,
+// 0).
 // 3. Words w0 to w3 give two Box-Muller pairs sqrt(-2 ln u1) (cos 2 pi u2, sin 2 pi u2), with
 //    u1 = ((w0 >> 8) + 1) / 2^24 and u2 = (w1 >> 8) / 2^24, then w2 and w3 likewise; hence |x| <= 5.768.
 // 4. Computed in double without the C library's functions and rounded once, so every IEEE machine gives the same bits.

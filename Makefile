@@ -1,0 +1,72 @@
+# Every target does its own set-up. Needs Python 3.11 or later, a C++20 compiler, git and make; the rest comes from PyPI.
+PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 python,$(if \
+  $(shell $(p) -c 'import sys; print(sys.version_info >= (3, 11) or "")' 2>/dev/null),$(p))))
+VENV ?= .venv
+BIN := $(VENV)/bin
+CXX_FILES := $(wildcard runtime/*.cc runtime/*/*.cc runtime/*/*.h runtime/*/*/*.h)
+BUILD_INPUTS := pyproject.toml constraints.txt CMakeLists.txt $(filter-out runtime/tests/%,$(CXX_FILES))
+INSTALL := $(BIN)/python -m pip install --quiet --editable
+
+# For the isolated build too; pip 25.3 and later read the second name there.
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: picture test lint types cpp lines pytest bench format stub clean distclean
+.NOTPARALLEL:
+
+picture: $(VENV)/.base
+	mkdir -p out
+	$(BIN)/fewstep generate -m toons16 -p "green critter on purple" -n 4 --steps 2 --seed 7 --layout sheet -o out/picture.png
+
+test: lint types cpp lines pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+cpp: $(VENV)/.dev
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cmake -G Ninja -S . -B build/cpp -Wno-dev \
+	  -DFEWSTEP_SANITIZE=ON -DCMAKE_COMPILE_WARNING_AS_ERROR=ON
+	$(BIN)/cmake --build build/cpp
+	$(BIN)/ctest --test-dir build/cpp --output-on-failure
+
+lines: $(VENV)/.dev
+	$(BIN)/python .ci/lines.py
+
+pytest: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.dev
+	set -e; for file in benchmarks/*.py; do \
+	  [ "$$file" = benchmarks/__init__.py ] || $(BIN)/python -m "$$(echo "$${file%.py}" | tr / .)"; done
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/clang-format -i $(CXX_FILES)
+
+stub: $(VENV)/.dev
+	$(BIN)/python -m nanobind.stubgen -q -m fewstep._runtime -o src/fewstep/_runtime.pyi
+
+clean:
+	rm -rf build dist out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+distclean: clean
+	rm -rf $(VENV)
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "fewstep needs Python 3.11 or later: make PYTHON=/path/to/python" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.base: $(BUILD_INPUTS) | $(BIN)/python
+	$(INSTALL) .
+	touch $@
+
+$(VENV)/.dev: $(BUILD_INPUTS) | $(BIN)/python
+	$(INSTALL) ".[dev]"
+	touch $@ $(VENV)/.base
