@@ -1,6 +1,6 @@
 """Unit normal noise as a counter-based stream: element e of (seed, step) is the same number in any batch or slice.
 
-Philox 4x32-10 (Salmon et al., SC 2011) and Box-Muller, computed by the compiled runtime: runtime/include/fewstep/noise.h.
+Philox 4x32-10 (Salmon et al., SC 2011) and Box-Muller, computed by runtime/include/fewstep/noise.h.
 Step 0 is the initial noise, step i + 1 the fresh noise z_i of loop step i.
 """
 
