@@ -89,6 +89,12 @@ def vp(abar: Array | float) -> Levels:
     return Levels(np.sqrt(abar), np.sqrt(1 - abar))
 
 
+def vp_of_sigma(sigma: Array) -> Levels:
+    """The variance-preserving levels of ratio sigma: (1, sigma) / sqrt(1 + sigma^2)."""
+    alpha = 1 / np.sqrt(1 + sigma**2)
+    return Levels(alpha, sigma * alpha)
+
+
 def ve(sigma: Array) -> Levels:
     """Variance exploding: (1, sigma)."""
     return Levels(np.ones_like(sigma), sigma)
@@ -105,7 +111,10 @@ def trig(t: Array, sigma_data: float) -> Levels:
 
 
 def sigma_grid(abar: Array) -> Array:
-    """sqrt((1 - abar) / abar), the noise of x / alpha, rising with the time. abar = 0 counts as 2^-24, as in diffusers: sigma = 4096."""
+    """sqrt((1 - abar) / abar), the noise of x / alpha, rising with the time.
+
+    abar = 0 counts as 2^-24, as in diffusers: sigma = 4096.
+    """
     abar = np.where(abar == 0, 2.0**-24, abar)
     ratios: Array = np.sqrt((1 - abar) / abar)
     return ratios

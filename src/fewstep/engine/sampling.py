@@ -64,9 +64,9 @@ def sample(
 ) -> X:
     """Run the schedule from unit normal noise of any shape and float dtype; the state keeps that dtype.
 
-    network(u, tau) returns m like u, with tau a Python float; a schedule of two times calls network(u, tau, target); with
-    a GuidedSchedule it returns (m_null, m_cond). draw(i) returns fresh unit noise like `noise` and is called exactly at
-    the steps where the reference draws, in order, after the network.
+    network(u, tau) returns m like u, with tau a Python float; a schedule of two times calls
+    network(u, tau, target); with a GuidedSchedule it returns (m_null, m_cond). draw(i) returns fresh unit noise like
+    `noise` and is called exactly at the steps where the reference draws, in order, after the network.
     """
     table = schedule if isinstance(schedule, Schedule) else schedule.schedule
     x: Any = table.init * noise

@@ -6,14 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 from fewstep.engine.levels import TrainingOptions
+from fewstep.engine.samplers.ancestral import add_demo, euler_ancestral
+from fewstep.engine.samplers.cm import cm
+from fewstep.engine.samplers.ctm import ctm
+from fewstep.engine.samplers.ddgan import ddgan
+from fewstep.engine.samplers.ddim import ddim, ddpm
+from fewstep.engine.samplers.dpmpp import dpmpp_2m
 from fewstep.engine.samplers.euler import euler
-from fewstep.engine.samplers.flow import (
-    FlowOptions,
-    flow_euler,
-    flow_map_euler,
-    flow_stochastic,
-)
+from fewstep.engine.samplers.flow import FlowOptions, flow_euler, flow_map_euler, flow_stochastic
+from fewstep.engine.samplers.flow_ancestral import flow_ancestral
+from fewstep.engine.samplers.flow_maps import meanflow, shortcut
+from fewstep.engine.samplers.heun import flow_heun
+from fewstep.engine.samplers.imm import imm
 from fewstep.engine.samplers.lcm import dmd2, lcm
+from fewstep.engine.samplers.tcd import tcd
 from fewstep.engine.samplers.trigflow import sana_sprint, scm, trigflow
 from fewstep.engine.sampling import sample
 from fewstep.engine.table import GuidedSchedule, Schedule
@@ -22,14 +28,28 @@ from fewstep.errors import InputError
 __all__ = ["SAMPLERS", "GuidedSchedule", "Schedule", "sample", "schedule"]
 
 SAMPLERS: dict[str, Callable[..., Schedule]] = {
+    "add-demo": add_demo,
+    "cm": cm,
+    "ctm": ctm,
+    "ddgan": ddgan,
+    "ddim": ddim,
+    "ddpm": ddpm,
     "dmd2": dmd2,
+    "dpmpp-2m": dpmpp_2m,
     "euler": euler,
+    "euler-ancestral": euler_ancestral,
+    "flow-ancestral": flow_ancestral,
     "flow-euler": flow_euler,
+    "flow-heun": flow_heun,
     "flow-map-euler": flow_map_euler,
     "flow-stochastic": flow_stochastic,
+    "imm": imm,
     "lcm": lcm,
+    "meanflow": meanflow,
     "sana-sprint": sana_sprint,
     "scm": scm,
+    "shortcut": shortcut,
+    "tcd": tcd,
     "trigflow": trigflow,
 }
 

@@ -4,14 +4,15 @@ With x = alpha x_0 + sigma eps, k = sqrt(sigma'^2 - c^2) and z new unit noise, e
 
     x' = alpha' x_0 + k eps + c z          eps = (x - alpha x_0) / sigma
 
-c = 0 is deterministic (DDIM, eq. 12 of arXiv:2010.02502 with zero variance), c = sigma' forgets eps (consistency models,
-algorithm 1 of arXiv:2303.01469), and ancestral samplers lie between.
+c = 0 is deterministic (DDIM, eq. 12 of arXiv:2010.02502 with zero variance), c = sigma' forgets eps (consistency
+models, algorithm 1 of arXiv:2303.01469), and ancestral samplers lie between.
 """
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fewstep.engine.options import Array
 from fewstep.engine.table import Schedule
@@ -56,7 +57,7 @@ def transition(
     *,
     eps_of_clamped: bool = False,
 ) -> Coefficients:
-    """Coefficients of the step from levels `now` to levels `to` with fresh noise of standard deviation c, 0 <= c <= sigma'.
+    """The step from levels `now` to levels `to` with fresh noise of standard deviation c, 0 <= c <= sigma'.
 
     eps_of_clamped: eps comes from the clamped x_0 rather than from the network's output, which keeps y in the update
     even where nothing is clamped.
@@ -77,7 +78,7 @@ def assemble(
     tau: Array,
     step: Coefficients,
     *,
-    draws: Array | bool,
+    draws: NDArray[np.bool_] | bool,
     s_in: Array | float = 1.0,
     init: float = 1.0,
     out_scale: float = 1.0,

@@ -15,7 +15,8 @@ COLUMNS = ("tau", "s_in", "a", "b", "c", "p", "q", "d", "e", "r", "draws", "targ
 
 
 def _frozen(values: Array) -> Array:
-    return np.frombuffer(np.ascontiguousarray(values, np.float64).tobytes())
+    """Read-only for good; adding 0 turns -0 into 0."""
+    return np.frombuffer((values + 0.0).tobytes())
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +29,8 @@ class Schedule:
         out = out_scale * x
 
     Each column is a read-only float64 array of length N. `draws` is 1.0 where the reference draws z_i, even if c is 0
-    there, else 0.0. `r` is inf where nothing is clamped. `target` is the time the step goes to, in the units of tau, for
-    networks of two times (MeanFlow, shortcut, IMM, CTM, flow maps), which are called as network(u, tau, target), else NaN.
+    there, else 0.0. `r` is inf where nothing is clamped. `target` is the time the step goes to, in the units of tau,
+    for networks of two times (MeanFlow, shortcut, IMM, CTM, flow maps), called as network(u, tau, target), else NaN.
     An illegal table raises InputError.
     """
 
@@ -133,7 +134,7 @@ class Schedule:
 
 @dataclass(frozen=True, eq=False)
 class GuidedSchedule:
-    """A Schedule whose network returns the pair (m_null, m_cond): b*m is b_null*m_null + b_cond*m_cond, q*m likewise."""
+    """A Schedule whose network returns (m_null, m_cond): b*m is b_null*m_null + b_cond*m_cond, q*m likewise."""
 
     schedule: Schedule
     guidance: Array

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypedDict, Unpack
 
 import numpy as np
@@ -30,14 +31,18 @@ class FlowOptions(TypedDict, total=False):
     to_data: bool
 
 
+@dataclass(frozen=True)
 class FlowGrid:
-    """N + 1 noise levels s falling to 0, the network's times tau (N + 1) and the estimate of x_0."""
+    """N + 1 noise levels s falling to 0 and the network's times tau; m is direction * (z - x_0)."""
 
-    def __init__(self, s: Array, tau: Array, to_data: bool) -> None:
-        raw = flow_estimate(s[:-1])
-        self.s = s
-        self.tau = tau
-        self.x_0 = Estimate(raw.p, -raw.q) if to_data else raw
+    s: Array
+    tau: Array
+    direction: float
+
+    @property
+    def x_0(self) -> Estimate:
+        raw = flow_estimate(self.s[:-1])
+        return Estimate(raw.p, self.direction * raw.q)
 
 
 def flow_grid(
@@ -58,8 +63,8 @@ def flow_grid(
     """Base levels, then one shift: by k = shift, or with mu by k = exp(mu) (exponential) or mu (linear).
 
     sigmas: N base levels; timesteps: N times T * s, which the network sees as they are. Without either, trailing is
-    linspace(1, 1/N, N), as the pipelines of FLUX, Qwen-Image and Z-Image pass, and linspace goes down to the scheduler's
-    smallest level, which is already shifted once when there is no mu, as SD3's pipeline leaves it.
+    linspace(1, 1/N, N), as the pipelines of FLUX, Qwen-Image and Z-Image pass, and linspace goes down to the
+    scheduler's smallest level, which is already shifted once when there is no mu, as SD3's pipeline leaves it.
     to_data: the network takes the time T * (1 - s) and predicts x_0 - z (Z-Image).
     """
     T = whole("num_train_timesteps", num_train_timesteps, 2, 10**6)
@@ -100,7 +105,7 @@ def flow_grid(
     tau = T * (1 - s if reverse else s)
     if timesteps is not None and not reverse:
         tau[:-1] = descending("timesteps", timesteps, N, 0, T)
-    return FlowGrid(s, tau, reverse)
+    return FlowGrid(s, tau, -1.0 if reverse else 1.0)
 
 
 def shifted(s: Array, k: float) -> Array:
@@ -130,7 +135,7 @@ def _flow_euler(name: str, grid: FlowGrid, *, two_times: bool) -> Schedule:
 
 
 def flow_stochastic(steps: int, **options: Unpack[FlowOptions]) -> Schedule:
-    """FlowMatchLCMScheduler, and FlowMatchEulerDiscreteScheduler's stochastic_sampling: x_0, re-noised; always draws."""
+    """FlowMatchLCMScheduler, and FlowMatchEulerDiscreteScheduler's stochastic_sampling; always draws."""
     grid = flow_grid(steps, **options)
     step = transition(grid.x_0, flow(grid.s[:-1]), flow(grid.s[1:]), grid.s[1:])
     return assemble("flow-stochastic", grid.tau[:-1], step, draws=True)

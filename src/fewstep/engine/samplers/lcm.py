@@ -22,7 +22,8 @@ def distillation_times(steps: object, T: int, timesteps: object, original_infere
     original = whole("original_inference_steps", original_inference_steps, 1, T)
     N = step_count(steps, original, "original_inference_steps")
     grid = np.arange(original, 0, -1.0) * (T // original) - 1
-    return grid[np.floor(np.linspace(0, original, N, endpoint=False)).astype(int)]
+    times: Array = grid[np.floor(np.linspace(0, original, N, endpoint=False)).astype(int)]
+    return times
 
 
 def lcm(

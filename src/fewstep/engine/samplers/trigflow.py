@@ -23,7 +23,7 @@ def trigflow(
     noise_fraction: float = 1.0,
     out_scale: float = 1.0,
 ) -> Schedule:
-    """The sampler of a TrigFlow network F, whose input is x / sigma_data at the angle t; x_0 = cos(t) x - sin(t) sigma_data F.
+    """x_0 = cos(t) x - sin(t) sigma_data F, with F of the input x / sigma_data at the angle t, which is tau.
 
     times: N angles falling from at most pi/2; the end at 0 is implied; default N even steps from pi/2.
     noise_fraction: the share of the noise that is fresh after a step; 1 is multistep consistency sampling, 0 is
@@ -83,7 +83,7 @@ def sana_sprint(
     max_timesteps: float = 1.5708,
     intermediate_timesteps: float | str | None = "default",
 ) -> Schedule:
-    """SANA-Sprint's flow network in SCMScheduler, collapsed to stochastic flow at s = sin t / (sin t + cos t), its time.
+    """SANA-Sprint's network in SCMScheduler, collapsed to stochastic flow at s = sin t / (sin t + cos t), its time.
 
     The pipeline scales r = 1 / (sin t + cos t) in and out of each call; in the units u = r x / sigma_data all of that
     cancels, as do sigma_data and the angles.
@@ -101,7 +101,7 @@ def scm_times(
     max_timesteps: object,
     intermediate: float | str | None,
 ) -> Array:
-    """N + 1 angles: given; or with 2 steps by way of the intermediate one (default 1.3); or even from the maximum to 0."""
+    """N + 1 angles: given; or, with 2 steps, by way of the intermediate one (default 1.3); or even to 0."""
     N = step_count(steps, MOST_STEPS, "a few-step sampler")
     if timesteps is not None:
         return descending("timesteps", timesteps, N + 1, 0, 1.5709)
