@@ -2,12 +2,15 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import tomllib
+import zipfile
 from importlib.metadata import metadata, version
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from scikit_build_core.build import build_sdist, build_wheel
 
 import fewstep
 from fewstep import errors
@@ -69,3 +72,25 @@ def test_the_base_install_has_what_a_cpu_needs_and_nothing_else() -> None:
 def test_the_links_at_the_top_lead_to_the_layers() -> None:
     for name in ("engine", "kernels", "export"):
         assert (ROOT / name).resolve() == ROOT / "src" / "fewstep" / name
+
+
+def package_files() -> set[str]:
+    """What the distributions must hold of src/, the shipped models included."""
+    paths = (path for path in (ROOT / "src").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(ROOT / "src").as_posix() for path in paths if path.suffix != ".so"}
+
+
+def test_the_sdist_holds_the_package_and_no_second_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    with tarfile.open(tmp_path / build_sdist(str(tmp_path))) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {f"src/{name}" for name in package_files()} | {"CMakeLists.txt", "runtime/src/noise.cc", "LICENSE"} <= names
+    assert not {"engine", "kernels", "export", "runs", "out", "build", ".venv"} & {name.split("/")[0] for name in names}
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    wheel = build_wheel(str(tmp_path), {"wheel.cmake": "false"})
+    with zipfile.ZipFile(tmp_path / wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert names == package_files()
