@@ -18,7 +18,11 @@ def refuse(name: str, expected: str, got: object) -> InputError:
 
 
 def is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool | np.bool_) and math.isfinite(value)
+    """Whether value is a finite real number, other than a bool, that a float can hold."""
+    try:
+        return isinstance(value, Real) and not isinstance(value, bool | np.bool_) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def whole(name: str, value: object, low: int, high: int) -> int:
@@ -56,12 +60,16 @@ def choice(name: str, value: object, legal: Iterable[str]) -> str:
 
 
 def numbers(name: str, values: object, length: int | None = None) -> Array:
-    """A sequence of finite numbers, of the given length."""
-    if not isinstance(values, Sequence | np.ndarray) or isinstance(values, str) or not all(map(is_number, values)):
+    """A flat sequence of finite numbers, of the given length."""
+    if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iuf":
+        legal = bool(np.isfinite(values).all())
+    else:
+        legal = isinstance(values, Sequence) and not isinstance(values, str) and all(map(is_number, values))
+    if not legal or not isinstance(values, Sequence | np.ndarray):
         raise refuse(name, "a list of finite numbers", values)
     if length is not None and len(values) != length:
-        raise refuse(name, f"{length} numbers", list(values))
-    return np.array(values, np.float64).reshape(-1)
+        raise refuse(name, f"{length} numbers", values)
+    return np.array(values, np.float64)
 
 
 def descending(name: str, values: object, length: int | None, low: float, high: float) -> Array:
