@@ -53,16 +53,20 @@ float reference(std::uint64_t seed, std::uint32_t step, std::uint64_t element) {
   return static_cast<float>(radius * (element % 2 == 0 ? std::cos(angle) : std::sin(angle)));
 }
 
+// Both compute in double, so they round to different floats about once in 10^8 elements.
 void test_stream_is_its_definition() {
+  int differing = 0;
   for (const std::uint64_t seed : {std::uint64_t{0}, std::uint64_t{7}, std::uint64_t{1} << 32, kMax}) {
     for (const std::uint64_t first : {std::uint64_t{0}, std::uint64_t{1} << 34, kMax - 40002}) {
       const std::vector<float> x = normal({seed}, 3, first, 40003);
       for (std::size_t i = 0; i < x.size(); ++i) {
         const float expected = reference(seed, 3, first + i);
         CHECK(std::abs(x[i] - expected) <= 1e-7f * std::abs(expected) + 1e-14f);
+        differing += x[i] != expected;
       }
     }
   }
+  CHECK(differing <= 2);
 }
 
 void test_slices_agree() {
