@@ -39,7 +39,7 @@ lines: $(VENV)/.dev
 	$(BIN)/python .ci/lines.py
 
 pytest: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 bench: $(VENV)/.dev
 	set -e; for file in benchmarks/*.py; do \
