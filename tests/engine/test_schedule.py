@@ -69,9 +69,17 @@ ILLEGAL: list[tuple[str, int, dict[str, Any]]] = [
     *((name, 2, {"beta_schedule": "cubic"}) for name in VP),
     *((name, 2, {"rescale_betas_zero_snr": 1}) for name in VP),
     *((name, 2, {"trained_betas": [0.1, 0.2]}) for name in VP),
-    *((name, 2, {"alphas_cumprod": value}) for name in VP for value in ([], [0.5], [0.2, 0.9], [1.0, 0.5], [0.5, -0.1])),
+    *(
+        (name, 2, {"alphas_cumprod": value})
+        for name in VP
+        for value in ([], [0.5], [0.2, 0.9], [1.0, 0.5], [0.5, -0.1])
+    ),
     *((name, 2, {"alphas_cumprod": value}) for name in VP for value in (0.5, [0.9, math.nan], "abc", [[0.9, 0.5]])),
-    *((name, 2, {"timesteps": value}) for name in ("lcm", "tcd", "ddpm", "dpmpp-2m", "dmd2") for value in ([999.5, 1], 7)),
+    *(
+        (name, 2, {"timesteps": value})
+        for name in ("lcm", "tcd", "ddpm", "dpmpp-2m", "dmd2")
+        for value in ([999.5, 1], 7)
+    ),
     *(
         (name, 2, {"timesteps": value})
         for name in ("lcm", "tcd", "ddpm", "dpmpp-2m", "dmd2", "euler", "cm", "flow-euler", "add-demo")
@@ -88,11 +96,26 @@ ILLEGAL: list[tuple[str, int, dict[str, Any]]] = [
     *((name, 2, {"timestep_spacing": "leading"}) for name in FLOW),
     *((name, 2, {"shift_terminal": value}) for name in FLOW for value in (0, 2, math.nan)),
     ("flow-euler", 1, {"shift_terminal": 0.1}),
-    *((name, 2, {"eta": v}) for name in ("tcd", "ddim", "add-demo", "flow-ancestral") for v in (-0.1, 1.1, math.nan, True)),
-    *((name, 2, {"timestep_spacing": value}) for name in ("euler", "ddim", "ddpm", "dpmpp-2m") for value in ("x", None, 3)),
-    *((name, 2, {"timestep_spacing": "leading", "steps_offset": 1000}) for name in ("euler", "ddim", "ddpm", "dpmpp-2m")),
+    *(
+        (name, 2, {"eta": v})
+        for name in ("tcd", "ddim", "add-demo", "flow-ancestral")
+        for v in (-0.1, 1.1, math.nan, True)
+    ),
+    *(
+        (name, 2, {"timestep_spacing": value})
+        for name in ("euler", "ddim", "ddpm", "dpmpp-2m")
+        for value in ("x", None, 3)
+    ),
+    *(
+        (name, 2, {"timestep_spacing": "leading", "steps_offset": 1000})
+        for name in ("euler", "ddim", "ddpm", "dpmpp-2m")
+    ),
     *((name, 2, {"original_inference_steps": value}) for name in ("lcm", "tcd") for value in (1, 0, 1001, 2.0, None)),
-    *((name, 2, {"sigma_data": value}) for name in ("cm", "ctm", "imm", "scm", "trigflow") for value in (0, -1, math.nan)),
+    *(
+        (name, 2, {"sigma_data": value})
+        for name in ("cm", "ctm", "imm", "scm", "trigflow")
+        for value in (0, -1, math.nan)
+    ),
     *((name, 2, {"sigma_min": value}) for name in ("cm", "ctm") for value in (0, 81, math.nan)),
     *((name, 2, {"clip_sample": value}) for name in ("lcm", "ddim", "ddpm") for value in (1, None)),
     *((name, 2, {"clip_sample": True, "clip_sample_range": 0}) for name in ("lcm", "ddim", "ddpm")),
@@ -128,7 +151,11 @@ ILLEGAL: list[tuple[str, int, dict[str, Any]]] = [
     ("scm", 3, {"intermediate_timesteps": 1.3}),
     ("sana-sprint", 3, {"intermediate_timesteps": 1.3}),
     *(("shortcut", steps, {}) for steps in (3, 6, 12, 256)),
-    *((name, 2, {"times": value}) for name in ("meanflow", "imm") for value in ([1.0], [0.2, 0.5], [1.1, 0.5], [1.0, 0.0])),
+    *(
+        (name, 2, {"times": value})
+        for name in ("meanflow", "imm")
+        for value in ([1.0], [0.2, 0.5], [1.1, 0.5], [1.0, 0.0])
+    ),
     ("imm", 2, {"parameterization": "identity"}),
     ("imm", 2, {"restart": 1}),
     ("ctm", 2, {"gamma": 1.1}),

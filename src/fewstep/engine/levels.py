@@ -54,10 +54,7 @@ def alphas_cumprod(
             raise refuse("trained_betas", "numbers in (0, 1)", betas.tolist())
         return _products(betas, zero_snr)
     kind = choice("beta_schedule", beta_schedule, BETA_SCHEDULES)
-    start, end = (
-        real("beta_start", beta_start, 0, 1, above=True),
-        real("beta_end", beta_end, 0, 1, above=True),
-    )
+    start, end = (real("beta_start", beta_start, 0, 1, above=True), real("beta_end", beta_end, 0, 1, above=True))
     if not start <= end < 1:
         raise refuse("beta_end", f"a number in [beta_start, 1) = [{start:g}, 1)", beta_end)
     return _scheduled_products(T, start, end, kind, zero_snr)
@@ -75,7 +72,7 @@ def _scheduled_products(T: int, start: float, end: float, kind: str, zero_snr: b
 
 def _products(betas: Array, zero_snr: bool) -> Array:
     """zero_snr: algorithm 1 of arXiv:2305.08891, sqrt(abar) shifted and stretched to end at exactly 0."""
-    abar = np.cumprod(1 - betas)
+    abar = np.cumprod(1 - betas, dtype=np.float64)
     if zero_snr:
         root = np.sqrt(abar)
         abar = ((root - root[-1]) * (root[0] / (root[0] - root[-1]))) ** 2

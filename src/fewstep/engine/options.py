@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from numbers import Integral, Real
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,31 +17,24 @@ def refuse(name: str, expected: str, got: object) -> InputError:
     return InputError(f"{name}: expected {expected}, got {got!r}")
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether value is a finite real number, other than a bool, that a float can hold."""
     try:
-        return isinstance(value, Real) and not isinstance(value, bool | np.bool_) and math.isfinite(value)
-    except OverflowError:
+        return isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value)
+    except (OverflowError, TypeError):
         return False
 
 
 def whole(name: str, value: object, low: int, high: int) -> int:
     """An integer of low..high. Floats and bools are refused, even 2.0 and True."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or not low <= value <= high:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or not low <= value <= high:
         raise refuse(name, f"an integer from {low} to {high}", value)
     return int(value)
 
 
-def real(
-    name: str,
-    value: object,
-    low: float = -math.inf,
-    high: float = math.inf,
-    *,
-    above: bool = False,
-) -> float:
+def real(name: str, value: object, low: float = -math.inf, high: float = math.inf, *, above: bool = False) -> float:
     """A finite number of [low, high], or of (low, high] if `above`."""
-    if not isinstance(value, Real) or not is_number(value) or not low <= value <= high or (above and value == low):
+    if not is_number(value) or not low <= value <= high or (above and value == low):
         raise refuse(name, f"a finite number in {'(' if above else '['}{low:g}, {high:g}]", value)
     return float(value)
 

@@ -26,25 +26,17 @@ def advance(schedule: Schedule | GuidedSchedule, i: int, x: X, m: Any, h: X | No
     Terms whose coefficient is 0 are left out, so their arrays may be anything.
     """
     table = schedule if isinstance(schedule, Schedule) else schedule.schedule
-    outputs, b, q = (m,), (table.b,), (table.q,)
-    if isinstance(schedule, GuidedSchedule):
-        outputs, b, q = (
-            m,
-            (schedule.b_null, schedule.b_cond),
-            (schedule.q_null, schedule.q_cond),
-        )
+    guided = isinstance(schedule, GuidedSchedule)
+    outputs = m if guided else (m,)
+    b: tuple[Array, ...] = (schedule.b_null, schedule.b_cond) if guided else (table.b,)
+    q: tuple[Array, ...] = (schedule.q_null, schedule.q_cond) if guided else (table.q,)
     y = None
     if table.d[i] or (i + 1 < len(table) and table.e[i + 1]):
         y = _weighted((table.p[i], x), *zip((v[i] for v in q), outputs, strict=True))
         r = float(table.r[i])
         y = y if r == float("inf") else y.clip(-r, r)
-    terms = (
-        (table.a[i], x),
-        *zip((v[i] for v in b), outputs, strict=True),
-        (table.d[i], y),
-        (table.e[i], h),
-    )
-    return _weighted(*terms, (table.c[i], z)), y
+    predicted = zip((v[i] for v in b), outputs, strict=True)
+    return _weighted((table.a[i], x), *predicted, (table.d[i], y), (table.e[i], h), (table.c[i], z)), y
 
 
 def _weighted(*terms: tuple[float, Any]) -> Any:
@@ -56,12 +48,7 @@ def _weighted(*terms: tuple[float, Any]) -> Any:
     return total
 
 
-def sample(
-    schedule: Schedule | GuidedSchedule,
-    network: Callable[..., Any],
-    noise: X,
-    draw: Callable[[int], X],
-) -> X:
+def sample(schedule: Schedule | GuidedSchedule, network: Callable[..., Any], noise: X, draw: Callable[[int], X]) -> X:
     """Run the schedule from unit normal noise of any shape and float dtype; the state keeps that dtype.
 
     network(u, tau) returns m like u, with tau a Python float; a schedule of two times calls

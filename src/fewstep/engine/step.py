@@ -50,12 +50,7 @@ class Coefficients(NamedTuple):
 
 
 def transition(
-    x_0: Estimate,
-    now: Levels,
-    to: Levels,
-    c: Array | float,
-    *,
-    eps_of_clamped: bool = False,
+    x_0: Estimate, now: Levels, to: Levels, c: Array | float, *, eps_of_clamped: bool = False
 ) -> Coefficients:
     """The step from levels `now` to levels `to` with fresh noise of standard deviation c, 0 <= c <= sigma'.
 

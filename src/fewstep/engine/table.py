@@ -86,12 +86,7 @@ class Schedule:
         return hash(self._key())
 
     def _key(self) -> tuple[object, ...]:
-        return (
-            self.name,
-            self.init,
-            self.out_scale,
-            *(getattr(self, column).tobytes() for column in COLUMNS),
-        )
+        return (self.name, self.init, self.out_scale, *(getattr(self, column).tobytes() for column in COLUMNS))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Schedule, tuple(getattr(self, field.name) for field in fields(self))
@@ -115,10 +110,7 @@ class Schedule:
         """
         values = [guidance] * len(self) if not isinstance(guidance, Sequence | np.ndarray) else guidance
         g = numbers("guidance", values, len(self))
-        return GuidedSchedule(
-            self,
-            *map(_frozen, (g, (1 - g) * self.b, g * self.b, (1 - g) * self.q, g * self.q)),
-        )
+        return GuidedSchedule(self, *map(_frozen, (g, (1 - g) * self.b, g * self.b, (1 - g) * self.q, g * self.q)))
 
     @classmethod
     def from_diffusers(cls, config: Mapping[str, Any], steps: int | None = None, **options: Any) -> Schedule:

@@ -27,11 +27,7 @@ def spaced(spacing: str, N: int, T: int, steps_offset: int = 0) -> Array:
         return np.linspace(0, T - 1, N)[::-1].copy()
     t = np.arange(N - 1, -1, -1.0) * (T // N) + offset
     if t[0] > T - 1:
-        raise refuse(
-            "steps_offset",
-            f"at most {T - 1 - (N - 1) * (T // N)} for {N} steps",
-            offset,
-        )
+        raise refuse("steps_offset", f"at most {T - 1 - (N - 1) * (T // N)} for {N} steps", offset)
     return t
 
 
@@ -49,11 +45,7 @@ def exponential(sigma_max: float, sigma_min: float, N: int) -> Array:
 
 def time_of_sigma(sigma: Array, grid: Array) -> Array:
     """The fractional training time of each sigma (N,) by log-linear interpolation in the rising grid (T,)."""
-    return np.interp(
-        np.log(np.maximum(sigma, 1e-10)),
-        np.log(grid),
-        np.arange(len(grid), dtype=np.float64),
-    )
+    return np.interp(np.log(np.maximum(sigma, 1e-10)), np.log(grid), np.arange(len(grid), dtype=np.float64))
 
 
 def given_or_spaced(steps: object, T: int, timesteps: object, spacing: str, steps_offset: int) -> Array:

@@ -11,13 +11,7 @@ from fewstep.engine.options import Array, choice, descending, flag, real
 from fewstep.engine.prediction import ve_estimate
 from fewstep.engine.step import assemble, transition
 from fewstep.engine.table import Schedule
-from fewstep.engine.times import (
-    exponential,
-    given_or_spaced,
-    karras,
-    step_count,
-    time_of_sigma,
-)
+from fewstep.engine.times import exponential, given_or_spaced, karras, step_count, time_of_sigma
 from fewstep.errors import InputError
 
 
@@ -47,10 +41,7 @@ def euler(
     after the network's call, to steps whose sigma is in [s_tmin, s_tmax] (algorithm 2 of arXiv:2206.00364).
     """
     grid = sigma_grid(alphas_cumprod(**training))
-    families = (
-        flag("use_karras_sigmas", use_karras_sigmas),
-        flag("use_exponential_sigmas", use_exponential_sigmas),
-    )
+    families = (flag("use_karras_sigmas", use_karras_sigmas), flag("use_exponential_sigmas", use_exponential_sigmas))
     if sum((timesteps is not None, sigmas is not None, *families)) > 1:
         raise InputError(
             "expected at most one of timesteps, sigmas, use_karras_sigmas, use_exponential_sigmas, got more"
@@ -79,14 +70,7 @@ def euler(
     step = transition(x_0, ve(hat), ve(sigma[1:]), 0.0)
     added = real("s_noise", s_noise, 0) * np.sqrt(hat**2 - now**2)
     step = step._replace(c=step.a * added)
-    return assemble(
-        "euler",
-        t,
-        step,
-        draws=churned,
-        s_in=ve_scale(now),
-        init=initial(sigma, timestep_spacing),
-    )
+    return assemble("euler", t, step, draws=churned, s_in=ve_scale(now), init=initial(sigma, timestep_spacing))
 
 
 def ve_scale(sigma: Array) -> Array:

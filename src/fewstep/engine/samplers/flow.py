@@ -82,19 +82,11 @@ def flow_grid(
     else:
         base = np.linspace(1, shifted(np.array([1 / T]), k if mu is None else 1.0)[0], N)
     if base[-1] == 0:
-        raise refuse(
-            "sigmas or timesteps",
-            "levels above 0, as the end at 0 is implied",
-            base.tolist(),
-        )
+        raise refuse("sigmas or timesteps", "levels above 0, as the end at 0 is implied", base.tolist())
     s = shifted(base, k)
     if shift_terminal is not None:
         if s[-1] == 1:
-            raise refuse(
-                "shift_terminal",
-                "None where the last level is 1, as with 1 step",
-                shift_terminal,
-            )
+            raise refuse("shift_terminal", "None where the last level is 1, as with 1 step", shift_terminal)
         s = 1 - (1 - s) * (1 - real("shift_terminal", shift_terminal, 0, 1, above=True)) / (1 - s[-1])
     if flag("use_karras_sigmas", use_karras_sigmas):
         s = karras(s[0], s[-1], np.linspace(0, 1, N))
@@ -125,13 +117,7 @@ def flow_map_euler(steps: int, **options: Unpack[FlowOptions]) -> Schedule:
 
 def _flow_euler(name: str, grid: FlowGrid, *, two_times: bool) -> Schedule:
     step = transition(grid.x_0, flow(grid.s[:-1]), flow(grid.s[1:]), 0.0)
-    return assemble(
-        name,
-        grid.tau[:-1],
-        step,
-        draws=False,
-        target=grid.tau[1:] if two_times else np.nan,
-    )
+    return assemble(name, grid.tau[:-1], step, draws=False, target=grid.tau[1:] if two_times else np.nan)
 
 
 def flow_stochastic(steps: int, **options: Unpack[FlowOptions]) -> Schedule:

@@ -82,9 +82,6 @@ def _lcm(
     to = Levels(np.append(at.alpha[1:], 1.0), np.append(at.sigma[1:], 0.0))
     raw = vp_estimate(prediction_type, at, r)
     scaled = t * scaling
-    c_skip, c_out = (
-        SIGMA_DATA**2 / (scaled**2 + SIGMA_DATA**2),
-        scaled / np.sqrt(scaled**2 + SIGMA_DATA**2),
-    )
+    c_skip, c_out = (SIGMA_DATA**2 / (scaled**2 + SIGMA_DATA**2), scaled / np.sqrt(scaled**2 + SIGMA_DATA**2))
     x_0 = Estimate(raw.p, raw.q, r, c_skip, c_out)
     return assemble(name, t, transition(x_0, at, to, to.sigma), draws=to.sigma > 0)

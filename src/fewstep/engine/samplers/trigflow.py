@@ -35,29 +35,12 @@ def trigflow(
     t = np.linspace(math.pi / 2, 0, N + 1)
     if times is not None:
         # float32 rounds pi/2 up by 4e-8
-        t = np.append(
-            descending(
-                "times",
-                times,
-                N,
-                0,
-                np.nextafter(np.float32(math.pi / 2), np.float32(2)),
-            ),
-            0.0,
-        )
+        t = np.append(descending("times", times, N, 0, np.nextafter(np.float32(math.pi / 2), np.float32(2))), 0.0)
         if t[-2] == 0:
             raise refuse("times", f"{N} angles above 0, as the end at 0 is implied", list(times))
     to = trig(t[1:], sd)
     step = transition(trig_estimate(t[:-1], sd), trig(t[:-1], sd), to, fraction * to.sigma)
-    return assemble(
-        "trigflow",
-        t[:-1],
-        step,
-        draws=np.asarray(step.c) > 0,
-        s_in=1 / sd,
-        init=sd,
-        out_scale=out_scale,
-    )
+    return assemble("trigflow", t[:-1], step, draws=np.asarray(step.c) > 0, s_in=1 / sd, init=sd, out_scale=out_scale)
 
 
 def scm(
@@ -95,12 +78,7 @@ def sana_sprint(
     return assemble("sana-sprint", s[:-1], step, draws=True, init=float(r[0]))
 
 
-def scm_times(
-    steps: object,
-    timesteps: object,
-    max_timesteps: object,
-    intermediate: float | str | None,
-) -> Array:
+def scm_times(steps: object, timesteps: object, max_timesteps: object, intermediate: float | str | None) -> Array:
     """N + 1 angles: given; or, with 2 steps, by way of the intermediate one (default 1.3); or even to 0."""
     N = step_count(steps, MOST_STEPS, "a few-step sampler")
     if timesteps is not None:
@@ -111,15 +89,5 @@ def scm_times(
     if intermediate is None:
         return np.linspace(top, 0, N + 1)
     if N != 2:
-        raise refuse(
-            "intermediate_timesteps",
-            f"None unless there are 2 steps (there are {N})",
-            intermediate,
-        )
-    return descending(
-        "max_timesteps, intermediate_timesteps, 0",
-        [top, intermediate, 0.0],
-        3,
-        0,
-        1.5709,
-    )
+        raise refuse("intermediate_timesteps", f"None unless there are 2 steps (there are {N})", intermediate)
+    return descending("max_timesteps, intermediate_timesteps, 0", [top, intermediate, 0.0], 3, 0, 1.5709)
