@@ -1,0 +1,75 @@
+"""fewstep.load: a model's name or folder, made ready to run."""
+
+import difflib
+import os
+from importlib import resources
+from pathlib import Path
+
+from fewstep.engine.bundle import Bundle
+from fewstep.engine.device import choose_device
+from fewstep.engine.options import choice
+from fewstep.engine.pipeline import Pipeline
+from fewstep.errors import InputError, UnknownModelError
+
+BACKENDS = ("auto", "onnxruntime")
+DEVICES = ("auto", "cpu", "cuda")
+MANIFEST = "bundle.json"
+CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+
+
+def load(
+    model: str | Path = "toons16", *, backend: str = "auto", device: str = "auto", threads: int | None = None
+) -> Pipeline:
+    """Make a model ready.
+
+    model: the name of a shipped model, or a bundle's folder. A folder of a shipped model's name is "./name".
+    backend: "auto" or "onnxruntime". device: "cpu", "cuda" or "auto"; see choose_device.
+    threads: CPU threads, by default the physical cores this process may use.
+
+    Raises UnknownModelError, BundleError for a damaged bundle, MissingDependencyError for a device onnxruntime was not
+    built for, BackendError for one that does not start.
+    """
+    choice("backend", backend, BACKENDS)
+    device = choose_device()[0] if choice("device", device, DEVICES) == "auto" else device
+    bundle = open_model(model)
+    from fewstep.engine.backends.onnxruntime import OnnxRuntimeBackend
+
+    return Pipeline(bundle.manifest, OnnxRuntimeBackend(bundle, device=device, threads=threads))
+
+
+def shipped_models() -> dict[str, Path]:
+    """The models in the package: name -> folder."""
+    folder = Path(str(resources.files("fewstep"))) / "models"
+    return {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{MANIFEST}"))}
+
+
+def open_model(model: str | Path) -> Bundle:
+    """The verified bundle of a shipped model's name or of a folder."""
+    shipped = shipped_models()
+    if isinstance(model, str) and model in shipped:
+        return Bundle.open(shipped[model])
+    return Bundle.open(_folder(model, list(shipped)))
+
+
+def _folder(model: str | Path, shipped: list[str]) -> Path:
+    if not isinstance(model, str | Path) or not str(model) or "\0" in str(model):
+        raise InputError(f"model: expected the name of a model or a folder, got {model!r}")
+    path = Path(model)
+    if path.suffix in CHECKPOINT_SUFFIXES or _looks_like_checkpoint(path):
+        raise UnknownModelError(
+            f"{str(model)!r} is a checkpoint, not a bundle; run `fewstep export {model} -o FOLDER` and load FOLDER"
+        )
+    if os.path.isdir(path):
+        if not os.path.lexists(path / MANIFEST):
+            raise UnknownModelError(f"folder {str(model)!r} is no bundle: it has no {MANIFEST}")
+        return path
+    close = difflib.get_close_matches(str(model), shipped, n=2, cutoff=0.5)
+    hint = f", did you mean {' or '.join(close)}?" if close else ""
+    names = ", ".join(shipped) or "none"
+    raise UnknownModelError(f"unknown model {str(model)!r}{hint} Shipped models: {names}; or give a bundle's folder")
+
+
+def _looks_like_checkpoint(path: Path) -> bool:
+    if os.path.lexists(path / MANIFEST):
+        return False
+    return any(os.path.exists(path / name) for name in ("model_index.json", "config.json", "model.safetensors"))

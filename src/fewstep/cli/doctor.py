@@ -1,0 +1,90 @@
+"""fewstep doctor: versions, devices and backends, what would be used and why."""
+
+import argparse
+import json
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from fewstep.cli.parser import Parser
+
+PACKAGES = (
+    "fewstep",
+    "numpy",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "pillow",
+    "safetensors",
+    "torch",
+    "triton",
+    "tensorrt",
+)
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[Parser]") -> None:
+    text = "show versions, devices and backends, and what would be used and why"
+    parser = subparsers.add_parser("doctor", help=text, description=f"{text.capitalize()}.")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    report = examine()
+    if args.json:
+        print(json.dumps(report))
+        return 0
+    for section, entries in report.items():
+        print(section)
+        for name, value in entries.items():
+            print(f"  {name:<16} {value if value is not None else '-'}")
+    return 0
+
+
+def examine() -> dict[str, dict[str, Any]]:
+    """Everything doctor knows, by section."""
+    import onnxruntime
+
+    from fewstep.api import shipped_models
+    from fewstep.engine import cores
+    from fewstep.engine.device import choose_device, cuda_devices
+
+    device, reason = choose_device()
+    quota = cores.quota()
+    return {
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "machine": {
+            "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+            "cpu": _cpu_name(),
+            "logical cpus": len(cores.allowed()),
+            "physical cores": cores.physical(cores.allowed()),
+            "cpu quota": "none" if quota is None else round(quota, 2),
+            "cuda devices": cuda_devices(),
+        },
+        "backends": {
+            "onnxruntime": f"providers {', '.join(onnxruntime.get_available_providers())}",
+        },
+        "choice": {
+            "backend": "onnxruntime, the only one that runs bundles",
+            "device": f"{device}: {reason}",
+            "threads": f"{cores.available()}: one a physical core this process may use, within its quota",
+            "fallbacks": "0: the choice is made before anything runs, and a device that fails is an error",
+        },
+        "models": {name: str(path) for name, path in shipped_models().items()},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu_name() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"

@@ -1,0 +1,93 @@
+"""fewstep generate: pictures from a prompt or a label."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from fewstep.cli.parser import Parser, integer, label
+
+LAYOUTS = ("auto", "single", "numbered", "sheet")
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[Parser]") -> None:
+    text = "make pictures"
+    parser = subparsers.add_parser("generate", help=text, description="Make pictures from a prompt or a label.")
+    model = parser.add_argument_group("what to make")
+    model.add_argument("-m", "--model", default="toons16", help="a shipped model or a bundle's folder (toons16)")
+    model.add_argument("-p", "--prompt", help='words of the model\'s vocabulary, "green critter on purple"')
+    model.add_argument("--label", type=label, help="a label such as planets, or class=critters,color=green")
+    model.add_argument("-n", "--n", type=integer, metavar="N", help="number of pictures, 1 to 1024 (1)")
+    model.add_argument("-s", "--seed", type=integer, help="picture i has seed SEED + i (random)")
+    model.add_argument("--steps", type=integer, help="network calls, as the model was distilled for (its default)")
+    model.add_argument("-W", "--width", type=integer, metavar="PIXELS", help="the model's width; any other is refused")
+    model.add_argument("-H", "--height", type=integer, metavar="PIXELS", help="the model's height, likewise")
+    output = parser.add_argument_group("where it goes")
+    output.add_argument("-o", "--output", default="out.png", metavar="FILE", help="PNG, JPEG or WebP (out.png)")
+    output.add_argument(
+        "--layout",
+        choices=LAYOUTS,
+        default="auto",
+        metavar="LAYOUT",
+        help="single; numbered: out-0001.png ..., or 0001 for {i} in FILE; sheet: all in one picture; "
+        "auto (default): single for one picture, else numbered",
+    )
+    output.add_argument("--scale", type=integer, default=1, help="enlarge each pixel SCALE times (1)")
+    output.add_argument("--json", action="store_true", help="print one JSON object")
+    output.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    machine = parser.add_argument_group("what to run it on")
+    machine.add_argument("--backend", default="auto", help="auto or onnxruntime (auto)")
+    machine.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
+    machine.add_argument("--threads", type=integer, help="CPU threads (the cores this process may use)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from fewstep.api import load
+    from fewstep.engine.picture_file import check_destination
+    from fewstep.errors import ContractError
+
+    check_destination(Path(args.output))
+    pipe = load(args.model, backend=args.backend, device=args.device, threads=args.threads)
+    image = pipe.manifest.image
+    for name, asked, size in (("width", args.width, image.width), ("height", args.height, image.height)):
+        if asked not in (None, size):
+            raise ContractError(f"{name}: {pipe.manifest.name} makes {image.width} x {image.height}, got {asked}")
+    show = sys.stderr.isatty() and not args.quiet
+    result = pipe(
+        args.prompt,
+        label=args.label,
+        n=args.n,
+        steps=args.steps,
+        seed=args.seed,
+        progress=_progress if show else None,
+    )
+    files = [str(path) for path in result.save(args.output, args.layout, args.scale)]
+    if result.unknown_words and not args.quiet:
+        words = ", ".join(word[:40] for word in result.unknown_words[:10])
+        print(f"fewstep: warning: words not in the model's vocabulary were ignored: {words}", file=sys.stderr)
+    if args.json:
+        report = {
+            "model": result.model,
+            "backend": pipe.backend.name,
+            "device": pipe.backend.device,
+            "threads": pipe.backend.threads,
+            "schedule": result.schedule,
+            "steps": result.steps,
+            "seeds": result.seeds,
+            "labels": result.labels,
+            "unknown_words": result.unknown_words,
+            "files": files,
+            "timings_ms": result.timings.as_dict(),
+        }
+        print(json.dumps(report))
+    elif not args.quiet:
+        for file, seed, labels in zip(files, result.seeds, result.labels, strict=False):
+            words = ", ".join(f"{table} {value}" for table, value in labels.items())
+            made = f"{words}, seed {seed}" if len(files) == len(result.seeds) else f"seeds from {seed}"
+            print(f"{file}: {result.model}, {result.steps} steps, {made}")
+    return 0
+
+
+def _progress(done: int, n: int) -> None:
+    print(f"\rpicture {done} of {n}", end="\n" if done == n else "", file=sys.stderr, flush=True)

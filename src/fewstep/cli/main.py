@@ -1,0 +1,65 @@
+"""The command `fewstep`. Exit codes: 0, 1 a failure while running, 2 bad input, 130 interrupted."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+
+from fewstep.cli import doctor, generate, inspect, models
+from fewstep.cli.parser import Parser
+from fewstep.errors import FewstepError, InputError
+
+COMMANDS = (generate, models, inspect, doctor)
+DEBUG = "FEWSTEP_DEBUG"
+USAGE = "fewstep COMMAND [options]"
+EPILOG = (
+    "Every flag has an environment variable, named in its command's --help. "
+    f"{DEBUG}=1 shows the traceback of an unexpected error."
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code. Errors are one line on standard error."""
+    try:
+        args = make_parser().parse_args(argv)
+        code = int(args.run(args))
+        sys.stdout.flush()
+        return code
+    except SystemExit as stop:  # argparse's --help and --version
+        return stop.code if isinstance(stop.code, int) else 0
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush fails again
+        return _fail("nobody reads the output any more (broken pipe)", 1)
+    except InputError as error:
+        return _fail(str(error), 2)
+    except FewstepError as error:
+        return _fail(str(error), 1)
+    except MemoryError:
+        return _fail("out of memory; ask for fewer pictures at a time", 1)
+    except Exception as error:
+        if os.environ.get(DEBUG) == "1":
+            raise
+        return _fail(f"unexpected {type(error).__name__}: {error}; set {DEBUG}=1 for the traceback", 1)
+
+
+def make_parser() -> Parser:
+    parser = Parser(prog="fewstep", usage=USAGE, description="Pictures from few-step diffusion models.", epilog=EPILOG)
+    parser.add_argument("--version", action="version", version=f"fewstep {metadata.version('fewstep')}")
+    subparsers = parser.add_subparsers(
+        title="commands", metavar="COMMAND", dest="command", required=True, prog="fewstep"
+    )
+    for command in COMMANDS:
+        command.add_parser(subparsers)
+    return parser
+
+
+def _fail(message: str, code: int) -> int:
+    line = " ".join(message.split())
+    print(f"fewstep: error: {line}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""Command-line arguments: argparse with one-line errors and an environment variable for every flag.
+
+--steps of any command is also FEWSTEP_STEPS. What is given on the command line wins.
+"""
+
+import argparse
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn, TypeVar
+
+from fewstep.errors import InputError
+
+Action = TypeVar("Action", bound=argparse.Action)
+PREFIX = "FEWSTEP_"
+SWITCHES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+MAX_DIGITS = 40
+
+
+class Parser(argparse.ArgumentParser):
+    def __init__(self, **options: Any) -> None:
+        self.flags: list[argparse.Action] = []
+        options.setdefault("usage", f"{options.get('prog', 'fewstep')} [options]")
+        super().__init__(formatter_class=Formatter, allow_abbrev=False, **options)
+
+    def _add_action(self, action: Action) -> Action:
+        if action.option_strings and action.dest != argparse.SUPPRESS and action.dest not in ("help", "version"):
+            self.flags.append(action)
+        return super()._add_action(action)
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        for action in self.flags:
+            text = os.environ.get(variable(action))
+            if text is not None:
+                self.set_defaults(**{action.dest: self._read_variable(action, text)})
+                action.required = False
+        return super().parse_known_args(args, namespace)
+
+    def _read_variable(self, action: argparse.Action, text: str) -> object:
+        name = variable(action)
+        if action.nargs == 0:
+            if text.lower() not in SWITCHES:
+                self.error(f"{name}: expected one of {', '.join(SWITCHES)}, got {text!r}")
+            return SWITCHES[text.lower()]
+        try:
+            value = action.type(text) if callable(action.type) else text
+        except (argparse.ArgumentTypeError, ValueError, TypeError) as error:
+            self.error(f"{name}: {error}")
+        if action.choices is not None and value not in action.choices:
+            self.error(f"{name}: expected one of {', '.join(map(str, action.choices))}, got {text!r}")
+        return value
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+
+class Formatter(argparse.HelpFormatter):
+    """The same help on every Python: "-s, --seed SEED", and the flag's variable at the end of its text."""
+
+    def __init__(self, prog: str, **options: Any) -> None:
+        super().__init__(prog, max_help_position=28)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings or action.nargs == 0:
+            return ", ".join(action.option_strings) or super()._format_action_invocation(action)
+        return f"{', '.join(action.option_strings)} {action.metavar or action.dest.upper()}"
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if not action.option_strings or action.dest in ("help", "version"):
+            return action.help
+        return f"{action.help or ''} [{variable(action)}]"
+
+
+def variable(action: argparse.Action) -> str:
+    """The environment variable of a flag: FEWSTEP_ and its long name."""
+    longest = max(action.option_strings, key=len)
+    return PREFIX + longest.lstrip("-").replace("-", "_").upper()
+
+
+def integer(text: str) -> int:
+    """A whole number in plain digits, for argparse."""
+    if len(text) > MAX_DIGITS or not re.fullmatch(r"[+-]?[0-9]+", text):
+        raise argparse.ArgumentTypeError(f"expected a whole number, got {text[:60]!r}")
+    return int(text)
+
+
+def label(text: str) -> str | Mapping[str, str]:
+    """A label's name, or table=value pairs with commas between them, for argparse."""
+    if "=" not in text:
+        return text
+    pairs = [part.partition("=")[::2] for part in text.split(",")]
+    labels = {table.strip(): value.strip() for table, value in pairs}
+    if len(labels) != len(pairs) or not all(table and value for table, value in labels.items()):
+        raise argparse.ArgumentTypeError(f"expected a label such as class=critters,color=green, got {text[:60]!r}")
+    return labels

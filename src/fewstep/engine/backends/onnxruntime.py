@@ -1,0 +1,107 @@
+"""Runs a bundle with onnxruntime, on a CPU or through CUDA.
+
+Every image runs alone in a batch of one (two with guidance), and images run side by side on as many workers as there
+are threads. So one shape is all the network ever sees, and an image's bytes cannot depend on its batch, neighbours or
+order, whichever kernels onnxruntime picks for a shape. Measured for toons16-32 on two cores, eight images, one step:
+7.7 ms; in two batches of four 5.9 ms.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewstep.engine.backends.lane import Lane
+from fewstep.engine.backends.session import open_session
+from fewstep.engine.bundle import Bundle
+from fewstep.engine.bundle_manifest import Manifest
+from fewstep.engine.cores import available
+from fewstep.engine.image import Images
+from fewstep.engine.options import choice, whole
+from fewstep.engine.table import GuidedSchedule, Schedule
+from fewstep.engine.timings import Timings
+from fewstep.errors import BundleError, ContractError
+
+DEVICES = ("cpu", "cuda")
+MAX_THREADS = 1024
+Progress = Callable[[int, int], None]
+
+
+class OnnxRuntimeBackend:
+    """A session, made once, and the buffers of each worker, bound once to it. Safe to call from several threads."""
+
+    name = "onnxruntime"
+
+    def __init__(self, bundle: Bundle, *, device: str = "cpu", threads: int | None = None) -> None:
+        """threads: CPU threads, by default the physical cores this process may use.
+
+        Raises InputError for illegal arguments, MissingDependencyError if this onnxruntime cannot use the device,
+        BundleError if it refuses the bundle, BackendError if the device fails.
+        """
+        start = time.perf_counter()
+        self.device = choice("device", device, DEVICES)
+        self.threads = available() if threads is None else whole("threads", threads, 1, MAX_THREADS)
+        self._manifest = bundle.manifest
+        _check_pixels(bundle.manifest)
+        self._session = open_session(bundle, "denoiser", self.device, self.threads)
+        self._lanes: dict[bool, deque[Lane]] = {False: deque(), True: deque()}
+        self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="fewstep")
+        self.load_ms = (time.perf_counter() - start) * 1e3
+
+    def run(
+        self,
+        seeds: Sequence[int],
+        labels: NDArray[np.int64],
+        schedule: Schedule | GuidedSchedule,
+        progress: Progress | None = None,
+    ) -> tuple[Images, Timings]:
+        """Images uint8 (n, H, W, 3) and where the time went.
+
+        seeds: n ints; labels: (n, L) rows of the label tables; progress(done, n) is called after each image, in order.
+        Raises BackendError if onnxruntime fails or the network returns NaN or Inf.
+        """
+        table = schedule if isinstance(schedule, Schedule) else schedule.schedule
+        if table.two_times:
+            raise ContractError(
+                f"schedule {table.name} needs a network of two times; this backend runs networks of one"
+            )
+        n = len(seeds)
+        image = self._manifest.image
+        images = np.empty((n, image.height, image.width, image.channels), np.uint8)
+        workers = min(self.threads, n) if self.device == "cpu" else 1
+
+        def make(i: int) -> NDArray[np.float64]:
+            lane = self._take_lane(guided=isinstance(schedule, GuidedSchedule))
+            images[i], times = lane.run(seeds[i], labels[i], schedule)
+            self._lanes[lane.guided].append(lane)
+            return times
+
+        results = map(make, range(n)) if workers == 1 else self._executor.map(make, range(n))
+        times = np.zeros(len(table) + 1)
+        for done, stages in enumerate(results, 1):
+            times += stages
+            if progress is not None:
+                progress(done, n)
+        times *= 1e3 / workers
+        return images, Timings(load=self.load_ms, denoise=tuple(times[:-1].tolist()), decode=float(times[-1]))
+
+    def _take_lane(self, guided: bool) -> Lane:
+        try:
+            return self._lanes[guided].pop()
+        except IndexError:
+            return Lane(self._session, self._manifest, guided)
+
+
+def _check_pixels(manifest: Manifest) -> None:
+    """Refuse what this backend cannot run: a model whose state is not its picture needs more than a denoiser."""
+    image = manifest.image
+    if set(manifest.components) != {"denoiser"}:
+        raise BundleError(f"{manifest.name}: expected the one component denoiser, got {', '.join(manifest.components)}")
+    if manifest.state.shape != (image.channels, image.height, image.width) or image.channels != 3:
+        raise BundleError(
+            f"{manifest.name}: expected a state of 3 x {image.height} x {image.width}, the picture's shape, "
+            f"got {list(manifest.state.shape)} and {image.channels} channels"
+        )

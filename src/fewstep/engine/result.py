@@ -1,0 +1,80 @@
+"""What a request made: pictures, how each was made, and ways to keep them."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from fewstep.engine.image import Images, contact_sheet, enlarge
+from fewstep.engine.options import choice
+from fewstep.engine.picture_file import encode, format_of, write_all
+from fewstep.engine.timings import Timings
+from fewstep.errors import InputError
+
+LAYOUTS = ("auto", "single", "numbered", "sheet")
+NUMBER = "{i}"
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """images: uint8 (n, H, W, 3). seeds and labels: those of each image. timings: milliseconds a stage."""
+
+    images: Images
+    seeds: tuple[int, ...]
+    labels: tuple[dict[str, str], ...]
+    steps: int
+    model: str
+    schedule: str
+    timings: Timings
+    unknown_words: tuple[str, ...] = ()
+
+    def pil(self) -> list[Image.Image]:
+        """The n pictures as Pillow images."""
+        return [Image.fromarray(image) for image in self.images]
+
+    def save(self, path: str | Path, layout: str = "auto", scale: int = 1) -> list[Path]:
+        """Write PNG, JPEG or WebP by the name's suffix, enlarged `scale` times, and return the names written.
+
+        layout: "single" writes one picture as `path`; "numbered" writes out-0001.png and so on for out.png, or puts
+        0001 in the place of "{i}"; "sheet" writes all pictures as one; "auto" is "single" for one picture and a name
+        without "{i}", else "numbered". Files are complete or not there: InputError, OutputError. A PNG says in its text
+        chunks how it was made.
+        """
+        start = time.perf_counter()
+        layout, path = choice("layout", layout, LAYOUTS), Path(path)
+        format = format_of(path)
+        n = len(self.images)
+        if layout == "auto":
+            layout = "single" if n == 1 and NUMBER not in path.name else "numbered"
+        if layout == "single" and n != 1:
+            raise InputError(f"layout single: expected one picture, got {n}; choose numbered or sheet")
+        images = enlarge(self.images, scale)
+        if layout == "sheet":
+            files = [(path, encode(contact_sheet(images), format, self._text(range(n))))]
+        else:
+            names = [path] if layout == "single" else [numbered(path, i) for i in range(1, n + 1)]
+            files = [(name, encode(images[i], format, self._text(range(i, i + 1)))) for i, name in enumerate(names)]
+        write_all(files)
+        self.timings.encode += (time.perf_counter() - start) * 1e3
+        return [name for name, _ in files]
+
+    def _text(self, indices: range) -> dict[str, str]:
+        """How pictures were made, as PNG text chunks. Lists, of a sheet, are JSON."""
+        seeds, labels = [self.seeds[i] for i in indices], [self.labels[i] for i in indices]
+        return {
+            "Software": "fewstep",
+            "model": self.model,
+            "schedule": self.schedule,
+            "steps": str(self.steps),
+            "seed": str(seeds[0]) if len(seeds) == 1 else json.dumps(seeds),
+            "labels": json.dumps(labels[0] if len(labels) == 1 else labels),
+        }
+
+
+def numbered(path: Path, i: int) -> Path:
+    """The name of picture i, counted from 1."""
+    number = f"{i:04d}"
+    name = path.name.replace(NUMBER, number) if NUMBER in path.name else f"{path.stem}-{number}{path.suffix}"
+    return path.with_name(name)

@@ -1,0 +1,193 @@
+"""Words to labels: "green critter on purple" is class critters, color green, background purple.
+
+A label table has a name and values. The rules, which know no model:
+
+1. Case, hyphens, blanks and a final plural s do not matter: "Voxel bots" is voxel-bot. The longest match wins.
+2. A value that only one table has goes to that table.
+3. A value that several tables have goes to `background` after "on", "against", "with" or "background" and just before
+   "background" or "backdrop"; elsewhere it goes to the first other table that has it.
+4. A table's own name just before or after a value picks the table: "color green", "green color".
+5. Words of FILLERS mean nothing. All other words are unknown and are reported. Two values for one table are an error.
+"""
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from fewstep.engine.bundle_manifest import LabelTable
+from fewstep.errors import InputError
+
+MAX_PROMPT = 32_000
+BACKGROUND = "background"
+MARKERS = frozenset({"on", "against", "with", "over", "before"})
+FILLERS = frozenset(
+    {"a", "an", "the", "and", "of", "in", "is", "it", "its", "some", "one", "picture", "image", "cartoon"}
+)
+ALIASES = {"backdrop": BACKGROUND, "colour": "color", "colored": "color", "coloured": "color"}
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """labels: table name -> value; unknown_words: as written, in order, each once."""
+
+    labels: dict[str, str]
+    unknown_words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Value:
+    value: str
+    tables: tuple[str, ...]
+
+
+class Vocabulary:
+    def __init__(self, tables: Sequence[LabelTable]) -> None:
+        self.tables = tuple(tables)
+        self._names = frozenset(table.name.lower() for table in self.tables)
+        self._values: dict[str, _Value] = {}
+        for table in self.tables:
+            for value in table.values:
+                known = self._values.get(_key(value), _Value(value, ()))
+                self._values[_key(value)] = _Value(known.value, (*known.tables, table.name))
+        self._longest = max((len(_words(v.value)) for v in self._values.values()), default=1)
+
+    def parse(self, prompt: str) -> Parsed:
+        """Read a prompt by the module's rules. Raises InputError if it is no text or no word of it is a value."""
+        words = _words(_text("prompt", prompt))
+        tokens = list(self._tokens(words))
+        labels: dict[str, str] = {}
+        for i, token in enumerate(tokens):
+            if isinstance(token, _Value):
+                table = self._table_of(token, tokens, i)
+                if labels.setdefault(table, token.value) != token.value:
+                    raise InputError(f"the prompt says both {labels[table]} and {token.value} for {table}; choose one")
+        if not labels:
+            raise InputError(f"no word of the prompt {short(prompt)} is known; {self.describe()}")
+        unknown = [word for word in tokens if isinstance(word, str) and not self._known(word.lower())]
+        return Parsed(labels, tuple(dict.fromkeys(unknown)))
+
+    def resolve(self, label: object) -> dict[str, str]:
+        """A value's name, or a mapping of table names to values, as table name -> value. Raises InputError."""
+        if isinstance(label, str):
+            return self._resolve_name(label)
+        if not isinstance(label, Mapping):
+            raise InputError(
+                f"label: expected a name or a mapping of tables to values, got {label!r}; {self.describe()}"
+            )
+        return {self._table(name).name: self._value(self._table(name), value) for name, value in label.items()}
+
+    def indices(self, labels: Mapping[str, str]) -> list[int | None]:
+        """The row of each table, None where `labels` has no value."""
+        return [t.values.index(labels[t.name]) if t.name in labels else None for t in self.tables]
+
+    def describe(self) -> str:
+        """One line that lists everything a prompt may say."""
+        return "the vocabulary is " + "; ".join(f"{t.name}: {', '.join(t.values)}" for t in self.tables)
+
+    def _resolve_name(self, name: str) -> dict[str, str]:
+        found = self._values.get(_key(_text("label", name)))
+        if found is None:
+            raise InputError(f"unknown label {short(name)}{self._nearest(name)}; {self.describe()}")
+        if len(found.tables) > 1:
+            ways = " or ".join(f"{table}={found.value}" for table in found.tables)
+            raise InputError(f"label {found.value!r} may mean {' or '.join(found.tables)}; say {ways}")
+        return {found.tables[0]: found.value}
+
+    def _table(self, name: object) -> LabelTable:
+        for table in self.tables:
+            if isinstance(name, str) and ALIASES.get(name.lower(), name.lower()) == table.name.lower():
+                return table
+        raise InputError(f"unknown label table {short(name)}; expected {', '.join(t.name for t in self.tables)}")
+
+    def _value(self, table: LabelTable, value: object) -> str:
+        for known in table.values:
+            if isinstance(value, str) and _key(value) == _key(known):
+                return known
+        nearest = self._nearest(value, table.values)
+        raise InputError(f"unknown {table.name} {short(value)}{nearest}; expected {', '.join(table.values)}")
+
+    def _nearest(self, name: object, values: Sequence[str] = ()) -> str:
+        names = values or [v.value for v in self._values.values()]
+        close = difflib.get_close_matches(str(name)[:100].lower(), names, n=2)
+        return f", did you mean {' or '.join(close)}?" if close else ""
+
+    def _known(self, word: str) -> bool:
+        return word in MARKERS or word in FILLERS or ALIASES.get(word, word) in {BACKGROUND, *self._names}
+
+    def _tokens(self, words: Sequence[str]) -> Iterator[str | _Value]:
+        start = 0
+        while start < len(words):
+            for end in range(min(len(words), start + self._longest), start, -1):
+                found = self._values.get(_key("".join(words[start:end])))
+                if found:
+                    yield found
+                    start = end
+                    break
+            else:
+                yield words[start]
+                start += 1
+
+    def _table_of(self, token: _Value, tokens: Sequence[str | _Value], i: int) -> str:
+        asked = self._asked_table(token, tokens, i)
+        if asked in token.tables:
+            return asked
+        table = next((name for name in token.tables if name != BACKGROUND), token.tables[0])
+        if asked == BACKGROUND and self._is_like_background(table):
+            raise InputError(f"background cannot be {token.value}; expected {', '.join(self._table(asked).values)}")
+        return table
+
+    def _asked_table(self, token: _Value, tokens: Sequence[str | _Value], i: int) -> str:
+        """The table that the words around value i ask for, or nothing."""
+        if _word(tokens, i + 1) in self._names:
+            return _word(tokens, i + 1)
+        before, earlier = _word(tokens, i - 1), tokens[i - 2] if i > 1 else ""
+        if before in self._names and not (isinstance(earlier, _Value) and before in earlier.tables):
+            return before
+        return BACKGROUND if BACKGROUND in self._names and _follows_marker(tokens, i) else ""
+
+    def _is_like_background(self, name: str) -> bool:
+        """Whether a table shares values with the background, as colours do and subjects do not."""
+        return not set(self._table(name).values).isdisjoint(self._table(BACKGROUND).values)
+
+
+def _follows_marker(tokens: Sequence[str | _Value], i: int) -> bool:
+    for token in (tokens[j] for j in range(i - 1, -1, -1)):
+        if not isinstance(token, str) or token.lower() not in FILLERS | MARKERS:
+            return False
+        if token.lower() in MARKERS:
+            return True
+    return False
+
+
+def _word(tokens: Sequence[str | _Value], i: int) -> str:
+    """The plain word at i in lower case with aliases replaced, or nothing."""
+    token = tokens[i] if 0 <= i < len(tokens) else ""
+    return ALIASES.get(token.lower(), token.lower()) if isinstance(token, str) else ""
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+", text)
+
+
+def _key(text: str) -> str:
+    """Words run together in lower case without a final plural s."""
+    joined = "".join(_words(unicodedata.normalize("NFKC", text))).casefold()
+    return joined[:-1] if len(joined) > 3 and joined.endswith("s") and not joined.endswith("ss") else joined
+
+
+def _text(name: str, text: object) -> str:
+    if not isinstance(text, str):
+        raise InputError(f"{name}: expected text, got {short(text)} of type {type(text).__name__}")
+    if len(text) > MAX_PROMPT:
+        raise InputError(f"{name}: expected at most {MAX_PROMPT} characters, got {len(text)}")
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise InputError(f"{name}: expected Unicode text, got a NUL character or a lone surrogate")
+    return text
+
+
+def short(value: object) -> str:
+    """A value as an error quotes it, cut to a line."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
