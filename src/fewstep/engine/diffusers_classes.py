@@ -5,15 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from fewstep.engine.options import flag, numbers, real, refuse, whole
-
-Settings = dict[str, Any]
-
-
-def _unchanged(settings: Settings, given: Mapping[str, Any]) -> Settings:
-    return settings
+from fewstep.engine import diffusers_adapt as adapters
 
 
 @dataclass(frozen=True)
@@ -31,94 +23,9 @@ class SchedulerClass:
     betas: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     only: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    adapt: Callable[[Settings, Mapping[str, Any]], Settings] = _unchanged
+    adapt: Callable[[adapters.Settings, Mapping[str, Any]], adapters.Settings] = adapters.unchanged
     extra_times: int = 0
     extra_sigmas: int = 0
-
-
-def _euler(settings: Settings, given: Mapping[str, Any]) -> Settings:
-    if settings["prediction_type"] == "original_sample":
-        settings["prediction_type"] = "sample"
-    if settings.pop("timestep_type") == "continuous" and settings["prediction_type"] == "v_prediction":
-        raise refuse("timestep_type", "'discrete' for v_prediction", "continuous")
-    return settings
-
-
-def _lcm(settings: Settings, given: Mapping[str, Any]) -> Settings:
-    original = given.get("original_inference_steps")
-    if original is not None:
-        settings["original_inference_steps"] = original
-    return _shortened(settings, dense=False)
-
-
-def _tcd(settings: Settings, given: Mapping[str, Any]) -> Settings:
-    """Passing original_inference_steps, whatever its value, makes TCD choose among all training times."""
-    return _shortened(settings, dense=given.get("original_inference_steps") is not None)
-
-
-def _shortened(settings: Settings, *, dense: bool) -> Settings:
-    """The times of image-to-image: the lower `strength` of the distillation grid."""
-    strength = real("strength", settings.pop("strength"), 0, 1, above=True)
-    if strength == 1 and not dense:
-        return settings
-    if settings["timesteps"] is not None:
-        if strength != 1:
-            raise refuse("strength", "1 with custom timesteps", strength)
-        return settings
-    T = len(settings["alphas_cumprod"])
-    original = T if dense else whole("original_inference_steps", settings["original_inference_steps"], 1, T)
-    grid = np.arange(1, int(original * strength) + 1) * (T // original) - 1
-    N = whole(f"steps (at most {len(grid)}: original_inference_steps * strength)", settings["steps"], 1, len(grid))
-    chosen = np.floor(np.linspace(0, len(grid), N, endpoint=False)).astype(int)
-    return settings | {"timesteps": grid[::-1][chosen].tolist()}
-
-
-def _flow(settings: Settings, given: Mapping[str, Any]) -> Settings:
-    dynamic = flag("use_dynamic_shifting", settings.pop("use_dynamic_shifting"))
-    if dynamic and settings["mu"] is None:
-        raise refuse("mu", "a number, as use_dynamic_shifting is set", None)
-    settings["mu"] = settings["mu"] if dynamic else None
-    settings["shift_terminal"] = settings["shift_terminal"] or None
-    return settings | {"timestep_spacing": "linspace"}
-
-
-def _flow_euler(settings: Settings, given: Mapping[str, Any]) -> Settings:
-    if flag("stochastic_sampling", settings.pop("stochastic_sampling")):
-        settings["name"] = "flow-stochastic"
-    return _flow(settings, given)
-
-
-def _flow_map(settings: Settings, given: Mapping[str, Any]) -> Settings:
-    """Custom times are levels too: the network sees them shifted."""
-    timesteps = settings.pop("timesteps")
-    if settings["sigmas"] is None and timesteps is not None:
-        T = whole("num_train_timesteps", settings["num_train_timesteps"], 2, 10**6)
-        settings["sigmas"] = (numbers("timesteps", timesteps) / T).tolist()
-    return settings
-
-
-def _scm(settings: Settings, given: Mapping[str, Any]) -> Settings:
-    if settings["timesteps"] is not None:
-        for key in ("max_timesteps", "intermediate_timesteps"):
-            if given.get(key) is not None:
-                raise refuse(key, "None beside custom timesteps", given[key])
-        del settings["max_timesteps"]
-    return settings
-
-
-def _ltx(settings: Settings, given: Mapping[str, Any]) -> Settings:
-    """Custom times are levels too; they hold the 0 at the end and are not shifted."""
-    timesteps = settings.pop("timesteps")
-    levels = timesteps if settings["sigmas"] is None else settings["sigmas"]
-    if levels is None:
-        return _flow(settings, given)
-    if levels[-1] != 0:
-        raise refuse("sigmas", "levels that end at 0", list(levels))
-    T = settings["num_train_timesteps"]
-    return {key: settings[key] for key in ("name", "steps", "eta", "s_noise")} | {
-        "sigmas": list(levels[:-1]),
-        "num_train_timesteps": T,
-    }
 
 
 DDPM_BETAS: Mapping[str, Any] = {
@@ -153,7 +60,7 @@ SCHEDULERS: Mapping[str, SchedulerClass] = {
         betas=LATENT_BETAS,
         options={"timesteps": None, "original_inference_steps": None, "strength": 1.0},
         only={"thresholding": OFF},
-        adapt=_lcm,
+        adapt=adapters.lcm,
     ),
     "EulerDiscreteScheduler": SchedulerClass(
         sampler="euler",
@@ -177,7 +84,7 @@ SCHEDULERS: Mapping[str, SchedulerClass] = {
             "s_noise": 1.0,
         },
         only={"use_beta_sigmas": OFF, "interpolation_type": ("linear",)},
-        adapt=_euler,
+        adapt=adapters.euler,
         extra_sigmas=1,
     ),
     "FlowMatchEulerDiscreteScheduler": SchedulerClass(
@@ -185,27 +92,27 @@ SCHEDULERS: Mapping[str, SchedulerClass] = {
         config={**FLOW, "stochastic_sampling": False},
         options=FLOW_TIMES,
         only=FLOW_ONLY,
-        adapt=_flow_euler,
+        adapt=adapters.flow_euler,
     ),
     "FlowMatchLCMScheduler": SchedulerClass(
         sampler="flow-stochastic",
         config=FLOW,
         options=FLOW_TIMES,
         only={**FLOW_ONLY, "scale_factors": (None,)},
-        adapt=_flow,
+        adapt=adapters.flow,
     ),
     "FlowMapEulerDiscreteScheduler": SchedulerClass(
         sampler="flow-map-euler",
         config={"num_train_timesteps": 1000, "shift": 1.0},
         options={"sigmas": None, "timesteps": None},
-        adapt=_flow_map,
+        adapt=adapters.flow_map,
     ),
     "SCMScheduler": SchedulerClass(
         sampler="scm",
         config={"sigma_data": 0.5},
         options={"timesteps": None, "max_timesteps": 1.5708, "intermediate_timesteps": "default"},
         only={"prediction_type": ("trigflow",)},
-        adapt=_scm,
+        adapt=adapters.scm,
         extra_times=1,
     ),
     "TCDScheduler": SchedulerClass(
@@ -213,7 +120,7 @@ SCHEDULERS: Mapping[str, SchedulerClass] = {
         config=DISTILLED,
         betas=LATENT_BETAS,
         options={"timesteps": None, "original_inference_steps": None, "strength": 1.0, "eta": 0.3},
-        adapt=_tcd,
+        adapt=adapters.tcd,
     ),
     "EulerAncestralDiscreteScheduler": SchedulerClass(
         sampler="euler-ancestral",
@@ -282,7 +189,7 @@ SCHEDULERS: Mapping[str, SchedulerClass] = {
         config={**FLOW, "eta": 1.0, "s_noise": 1.0},
         options=FLOW_TIMES,
         only=FLOW_ONLY,
-        adapt=_ltx,
+        adapt=adapters.ltx,
         extra_times=1,
         extra_sigmas=1,
     ),

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fewstep.engine.diffusers_adapt import Settings
 from fewstep.engine.diffusers_alphas import alphas_cumprod
-from fewstep.engine.diffusers_classes import SCHEDULERS, SchedulerClass, Settings
+from fewstep.engine.diffusers_classes import SCHEDULERS, SchedulerClass
 from fewstep.engine.options import Array, choice, flag, numbers, real, refuse, whole
 from fewstep.engine.schedule import schedule
 from fewstep.engine.table import Schedule
@@ -21,13 +22,16 @@ def from_diffusers(config: Mapping[str, Any], steps: int | None = None, **option
     """
     if not isinstance(config, Mapping):
         raise refuse("config", "a scheduler_config.json as a dict", type(config).__name__)
-    scheduler = SCHEDULERS[choice("_class_name", config.get("_class_name"), SCHEDULERS)]
+    class_name = config.get("_class_name")
+    if class_name == "PiflowScheduler":
+        raise InputError("PiflowScheduler: its network gives n_grid outputs a call, and a table has room for one")
+    scheduler = SCHEDULERS[choice("_class_name", class_name, SCHEDULERS)]
     if unknown := sorted(set(options) - set(scheduler.options)):
-        legal = ", ".join(sorted(scheduler.options))
-        raise InputError(f"{config['_class_name']}: expected options among {legal}, got {', '.join(unknown)}")
+        legal = f"options among {', '.join(sorted(scheduler.options))}" if scheduler.options else "no options"
+        raise InputError(f"{class_name}: expected {legal}, got {', '.join(unknown)}")
     for key, legal_values in scheduler.only.items():
         if config.get(key, legal_values[0]) not in legal_values:
-            raise refuse(key, f"one of {', '.join(map(repr, legal_values))} for {config['_class_name']}", config[key])
+            raise refuse(key, f"one of {', '.join(map(repr, legal_values))} for {class_name}", config[key])
     settings = {key: _setting(config, key, default) for key, default in scheduler.config.items()}
     settings |= {key: options.get(key, default) for key, default in scheduler.options.items() if key not in settings}
     settings["name"] = scheduler.sampler
@@ -49,10 +53,12 @@ def _steps(steps: object, settings: Settings, scheduler: SchedulerClass) -> obje
     for key, extra in (("timesteps", scheduler.extra_times), ("sigmas", scheduler.extra_sigmas)):
         if settings.get(key) is not None:
             counts[key] = len(numbers(key, settings[key])) - extra
+            if counts[key] < 1:
+                raise refuse(key, f"{extra + 1} numbers or more", settings[key])
     if steps is None and not counts:
         raise refuse("steps", "a number of steps, or custom timesteps or sigmas", None)
     for key, count in counts.items():
-        if steps is not None and (isinstance(steps, bool) or steps != count):
+        if steps is not None and (type(steps) is not int or steps != count):
             raise refuse("steps", f"{count}, the number of {key} given, or None", steps)
     return next(iter(counts.values()), steps)
 
