@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
+from fewstep.engine.options import Array
 from fewstep.engine.table import GuidedSchedule, Schedule
 
 
@@ -26,10 +27,8 @@ def advance(schedule: Schedule | GuidedSchedule, i: int, x: X, m: Any, h: X | No
     Terms whose coefficient is 0 are left out, so their arrays may be anything.
     """
     table = schedule if isinstance(schedule, Schedule) else schedule.schedule
-    guided = isinstance(schedule, GuidedSchedule)
-    outputs = m if guided else (m,)
-    b: tuple[Array, ...] = (schedule.b_null, schedule.b_cond) if guided else (table.b,)
-    q: tuple[Array, ...] = (schedule.q_null, schedule.q_cond) if guided else (table.q,)
+    b, q = _gains(schedule)
+    outputs = m if isinstance(schedule, GuidedSchedule) else (m,)
     y = None
     if table.d[i] or (i + 1 < len(table) and table.e[i + 1]):
         y = _weighted((table.p[i], x), *zip((v[i] for v in q), outputs, strict=True))
@@ -37,6 +36,13 @@ def advance(schedule: Schedule | GuidedSchedule, i: int, x: X, m: Any, h: X | No
         y = y if r == float("inf") else y.clip(-r, r)
     predicted = zip((v[i] for v in b), outputs, strict=True)
     return _weighted((table.a[i], x), *predicted, (table.d[i], y), (table.e[i], h), (table.c[i], z)), y
+
+
+def _gains(schedule: Schedule | GuidedSchedule) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """The columns b and q, one of each for every output of the network."""
+    if isinstance(schedule, GuidedSchedule):
+        return (schedule.b_null, schedule.b_cond), (schedule.q_null, schedule.q_cond)
+    return (schedule.b,), (schedule.q,)
 
 
 def _weighted(*terms: tuple[float, Any]) -> Any:
