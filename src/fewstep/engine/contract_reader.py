@@ -1,0 +1,118 @@
+"""Reads a model's contract: what it promises, and what was settled when it was distilled."""
+
+import re
+from math import prod
+from types import MappingProxyType
+from typing import Any
+
+from fewstep.engine.bundle_manifest import Contract, ImageSpec, LabelTable, LatentSpec, License, ScheduleContract
+from fewstep.engine.fields import Fields, distinct, file_name, identifier, real, refuse, sequence, text, whole
+from fewstep.engine.schedule import schedule
+from fewstep.errors import InputError
+
+MAX_STEPS = 1000
+MAX_COUNTS = 64
+MAX_SIDE = 1 << 16
+MAX_ELEMENTS = 1 << 31
+MAX_TABLES = 64
+MAX_LABEL_VALUES = 1 << 16
+
+
+def take_contract(fields: Fields) -> Contract:
+    """Takes the contract's fields and leaves the others for the caller. Raises InputError naming the field."""
+    return Contract(
+        name=fields.take("name", identifier),
+        description=fields.take("description", text),
+        license=fields.take("license", _license),
+        latent=fields.take("latent", _latent),
+        image=fields.take("image", _image),
+        labels=fields.take("labels", _labels),
+        schedule=fields.take("schedule", _schedule),
+    )
+
+
+def bounded(shape: tuple[int, ...], where: str) -> tuple[int, ...]:
+    if prod(shape) > MAX_ELEMENTS:
+        raise refuse(where, f"at most {MAX_ELEMENTS} elements", prod(shape))
+    return shape
+
+
+def _license(value: object, where: str) -> License:
+    fields = Fields(value, where)
+    out = License(fields.take("spdx", text, 128), fields.take("file", file_name))
+    fields.done()
+    return out
+
+
+def _latent(value: object, where: str) -> LatentSpec:
+    fields = Fields(value, where)
+    out = LatentSpec(fields.take("scaling_factor", real, 1e-6, 1e6), fields.take("shift_factor", real, -1e6, 1e6))
+    fields.done()
+    return out
+
+
+def _image(value: object, where: str) -> ImageSpec:
+    fields = Fields(value, where)
+    low, high = (real(v, f"{where}.range", -1e6, 1e6) for v in fields.take("range", sequence, 2, 2))
+    if low >= high:
+        raise refuse(f"{where}.range", "two numbers that rise", [low, high])
+    width, height = (fields.take(side, whole, 1, MAX_SIDE) for side in ("width", "height"))
+    out = ImageSpec(width, height, fields.take("channels", whole, 1, 4), (low, high))
+    fields.done()
+    bounded((out.channels, out.height, out.width), where)
+    return out
+
+
+def _labels(value: object, where: str) -> tuple[LabelTable, ...]:
+    values = sequence(value, where, 0, MAX_TABLES)
+    tables = tuple(_label_table(table, f"{where}[{i}]") for i, table in enumerate(values))
+    distinct([table.name for table in tables], where)
+    return tables
+
+
+def _label_table(value: object, where: str) -> LabelTable:
+    fields = Fields(value, where)
+    name = fields.take("name", identifier)
+    values = tuple(text(v, f"{where}.values", 128) for v in fields.take("values", sequence, 1, MAX_LABEL_VALUES))
+    distinct(values, f"{where}.values")
+    out = LabelTable(name, values, fields.take("null", whole, 0, len(values)))
+    fields.done()
+    return out
+
+
+def _schedule(value: object, where: str) -> ScheduleContract:
+    fields = Fields(value, where)
+    name, guidance = fields.take("name", text, 64), fields.take("guidance", real, 0.0, 1e3)
+    counts = fields.take("steps", _object)
+    if not 1 <= len(counts) <= MAX_COUNTS:
+        raise refuse(f"{where}.steps", f"1 to {MAX_COUNTS} step counts", len(counts))
+    steps = {_count(key, f"{where}.steps"): options for key, options in counts.items()}
+    for count, options in steps.items():
+        _check_options(name, count, options, f"{where}.steps.{count}")
+    default = fields.take("default_steps", whole, 1, MAX_STEPS)
+    if default not in steps:
+        raise refuse(f"{where}.default_steps", f"one of {', '.join(map(str, steps))}", default)
+    fields.done()
+    frozen = {count: MappingProxyType(options) for count, options in sorted(steps.items())}
+    return ScheduleContract(name, default, guidance, MappingProxyType(frozen))
+
+
+def _count(key: str, where: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", key) or int(key) > MAX_STEPS:
+        raise refuse(where, f"step counts from 1 to {MAX_STEPS}", key)
+    return int(key)
+
+
+def _check_options(name: str, count: int, options: object, where: str) -> None:
+    if clash := {"name", "steps"} & _object(options, where).keys():
+        raise refuse(where, "options of the schedule", ", ".join(sorted(clash)))
+    try:
+        schedule(name, count, **_object(options, where))
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def _object(value: object, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise refuse(where, "an object", value)
+    return value
