@@ -17,7 +17,7 @@ from fewstep import errors
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-HEAVY = {"torch", "onnxruntime", "onnx", "triton", "diffusers", "transformers", "PIL"}
+HEAVY = {"torch", "onnxruntime", "onnx", "triton", "diffusers", "transformers"}
 
 
 def in_a_fresh_interpreter(code: str) -> str:

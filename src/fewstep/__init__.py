@@ -1,5 +1,6 @@
 """An inference engine for diffusion models distilled to one to four steps."""
 
+from fewstep.api import load
 from fewstep.engine.schedule import Schedule, sample, schedule
 from fewstep.errors import (
     BackendError,
@@ -25,6 +26,7 @@ __all__ = [
     "Schedule",
     "UnknownModelError",
     "__version__",
+    "load",
     "sample",
     "schedule",
 ]
