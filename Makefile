@@ -12,17 +12,19 @@ export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: picture test lint types cpp lines pytest bench format stub clean distclean
+.PHONY: picture test lint layout types cpp lines pytest bench format stub clean distclean
 .NOTPARALLEL:
 
 picture: $(VENV)/.base
 	mkdir -p out
 	$(BIN)/fewstep generate -m toons16 -p "green critter on purple" -n 4 --steps 2 --seed 7 --layout sheet -o out/picture.png
 
-test: lint types cpp lines pytest
+test: lint layout types cpp lines pytest
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
+
+layout: $(VENV)/.dev
 	$(BIN)/ruff format --check
 	$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
 
