@@ -57,11 +57,11 @@ def alphas_cumprod(
     start, end = (real("beta_start", beta_start, 0, 1, above=True), real("beta_end", beta_end, 0, 1, above=True))
     if not start <= end < 1:
         raise refuse("beta_end", f"a number in [beta_start, 1) = [{start:g}, 1)", beta_end)
-    return _scheduled_products(T, start, end, kind, zero_snr)
+    return scheduled_products(T, start, end, kind, zero_snr)
 
 
 @functools.lru_cache(maxsize=64)
-def _scheduled_products(T: int, start: float, end: float, kind: str, zero_snr: bool) -> Array:
+def scheduled_products(T: int, start: float, end: float, kind: str, zero_snr: bool) -> Array:
     if kind == "linear":
         return _products(np.linspace(start, end, T), zero_snr)
     if kind == "scaled_linear":

@@ -24,7 +24,7 @@ def ctm(
     """G = (s/t) x + (1 - s/t) (c_skip x + c_out F), EDM's scalings; tau is 250 ln t, target 250 ln s.
 
     gamma = 0 is the exact sampler: s is the next of N + 1 Karras levels. Otherwise, between steps, s is below it,
-    s = sqrt(1 - gamma^2) (t' - sigma_min) + sigma_min, and fresh noise leads back up (algorithm 3).
+    s = sqrt(1 - gamma^2) (t' - sigma_min) + sigma_min, and fresh noise leads back up: gamma-sampling.
     """
     N = step_count(steps, 1000, "a few-step sampler")
     g = real("gamma", gamma, 0, 1)
