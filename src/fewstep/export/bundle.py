@@ -1,0 +1,107 @@
+"""Writes a bundle so that its folder is there whole or not at all."""
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from types import MappingProxyType
+
+from fewstep.engine.bundle import Bundle
+from fewstep.engine.bundle_manifest import Component, Contract, FileEntry, Manifest, StateSpec
+from fewstep.engine.manifest_reader import FILE, FORMAT, VERSION
+from fewstep.errors import OutputError
+
+
+def write_bundle(
+    out: str | os.PathLike[str],
+    contract: Contract,
+    family: str,
+    state: StateSpec,
+    components: Mapping[str, Component],
+    files: Mapping[str, bytes],
+    *,
+    overwrite: bool = False,
+) -> Bundle:
+    """Writes the folder `out` and returns it as opened, with every check of a stranger's bundle passed.
+
+    files: name -> bytes of everything but bundle.json. Raises OutputError if `out` exists, unless `overwrite` and it is
+    a bundle, which is then replaced whole; and if it cannot be written, leaving what was there; BundleError if what
+    was asked for is no legal bundle.
+    """
+    entries = {name: FileEntry(hashlib.sha256(data).hexdigest(), len(data)) for name, data in sorted(files.items())}
+    manifest = Manifest(**vars(contract), family=family, state=state, components=components, files=entries)
+    target = Path(out)
+    _check_target(target, overwrite)
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    try:
+        try:
+            _write_folder(partial, {**files, FILE: manifest_json(manifest)})
+            bundle = Bundle.open(partial)
+            _swap(partial, target)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be written: {error.strerror or error}") from error
+    return Bundle(target, bundle.digest, bundle.manifest, bundle.files)
+
+
+def manifest_json(manifest: Manifest) -> bytes:
+    """The bytes of bundle.json: the same for the same manifest, for people to read too."""
+    plain = {field.name: getattr(manifest, field.name) for field in fields(manifest)}
+    document = {"format": FORMAT, "version": VERSION, **plain}
+    return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, default=_plain) + "\n").encode()
+
+
+def _plain(value: object) -> object:
+    """Dataclasses and read-only mappings as JSON's own types."""
+    if isinstance(value, MappingProxyType):
+        return dict(value)
+    return {field.name: getattr(value, field.name) for field in fields(value)}  # type: ignore[arg-type]
+
+
+def _check_target(target: Path, overwrite: bool) -> None:
+    if not os.path.lexists(target):
+        return
+    if not overwrite:
+        raise OutputError(f"{target}: exists already; choose another folder or overwrite it (--force)")
+    if target.is_symlink() or not (target / FILE).is_file() or any(p.is_dir() for p in target.iterdir()):
+        raise OutputError(f"{target}: is no bundle folder, so it is not overwritten; remove it or choose another")
+
+
+def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    folder.mkdir()
+    for name, data in files.items():
+        with open(folder / name, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    _sync(folder)
+
+
+def _swap(partial: Path, target: Path) -> None:
+    """Renames, with the old folder set aside meanwhile and put back if that fails."""
+    if not os.path.lexists(target):
+        os.rename(partial, target)
+    else:
+        old = partial.with_suffix(".old")
+        os.rename(target, old)
+        try:
+            os.rename(partial, target)
+        except BaseException:
+            os.rename(old, target)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+    _sync(target.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,98 @@
+"""From a checkpoint to a bundle."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnxruntime as ort
+import torch
+from torch import Tensor, nn
+
+from fewstep.engine.bundle import Bundle
+from fewstep.engine.bundle_manifest import Component, StateSpec, TensorSpec
+from fewstep.engine.fields import one_of
+from fewstep.errors import BackendError
+from fewstep.export.bundle import write_bundle
+from fewstep.export.checkpoint import read_checkpoint
+from fewstep.export.families.trigflow_unet import TrigFlowUNet
+from fewstep.export.graph import BATCH, export_graph
+from fewstep.export.weights import STORED, move_weights, round_weights
+
+FAMILY = "trigflow-unet"
+DENOISER, GRAPH, WEIGHTS = "denoiser", "denoiser.onnx", "denoiser.safetensors"
+TOLERANCE = 1e-4  # of the largest output; the graph and PyTorch sum in other orders
+
+
+@dataclass(frozen=True)
+class Export:
+    """relative_error: of the written graph in onnxruntime to the PyTorch network of the stored weights, max over max."""
+
+    bundle: Bundle
+    dtype: str
+    relative_error: float
+
+
+def export_checkpoint(
+    path: str | os.PathLike[str], out: str | os.PathLike[str], *, dtype: str = "fp16", overwrite: bool = False
+) -> Export:
+    """Exports the checkpoint `path` to the bundle folder `out`.
+
+    dtype: how large weights are stored, "fp16" or "fp32"; either is computed with in float32. The same checkpoint gives
+    the same bytes. Raises InputError for a wrong checkpoint, OutputError if `out` cannot be written, BackendError if
+    the graph does not compute what the network does.
+    """
+    one_of(dtype, "dtype", tuple(STORED))
+    checkpoint = read_checkpoint(Path(path))
+    network = checkpoint.network
+    round_weights(network, dtype)
+    graph, weights = move_weights(export_graph(network, example(network, 2), "F"), WEIGHTS, dtype)
+    relative_error = compare(graph, weights, network)
+    if not relative_error <= TOLERANCE:
+        raise BackendError(
+            f"the exported graph differs from the network by {relative_error:.1e}, allowed {TOLERANCE:.0e}"
+        )
+    side, labels = network.config.image_size, len(network.config.labels)
+    state = (3, side, side)
+    component = Component(
+        graph=GRAPH,
+        weights=(WEIGHTS,),
+        inputs=(
+            TensorSpec("x", "float32", (BATCH, *state)),
+            TensorSpec("t", "float32", (BATCH,)),
+            TensorSpec("labels", "int64", (BATCH, labels)),
+        ),
+        outputs=(TensorSpec("F", "float32", (BATCH, *state)),),
+    )
+    files = {GRAPH: graph, WEIGHTS: weights, **checkpoint.files}
+    bundle = write_bundle(
+        out, checkpoint.contract, FAMILY, StateSpec(state), {DENOISER: component}, files, overwrite=overwrite
+    )
+    return Export(bundle, dtype, relative_error)
+
+
+def example(network: TrigFlowUNet, B: int) -> dict[str, Tensor]:
+    """Inputs x: (B, 3, H, W), t: (B,) over its range, labels: (B, L), the same each time."""
+    generator = torch.Generator().manual_seed(0)
+    side = network.config.image_size
+    return {
+        "x": torch.randn(B, 3, side, side, generator=generator),
+        "t": torch.linspace(0, torch.pi / 2, B + 1)[1:],
+        "labels": torch.stack([torch.randint(n + 1, (B,), generator=generator) for n in network.config.labels], dim=1),
+    }
+
+
+def compare(graph: bytes, weights: bytes, network: TrigFlowUNet) -> float:
+    """The largest error of the graph in onnxruntime over the network's largest output, for batches of 1 and 3."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.add_external_initializers_from_files_in_memory([WEIGHTS], [weights], [len(weights)])
+    session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    return max(_relative_error(session, network, example(network, B)) for B in (1, 3))
+
+
+def _relative_error(session: ort.InferenceSession, network: nn.Module, inputs: dict[str, Tensor]) -> float:
+    (found,) = session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})
+    with torch.no_grad():
+        expected = network(*inputs.values())
+    error = (torch.from_numpy(found) - expected).abs().max() / expected.abs().max().clamp(min=1e-30)
+    return float(error)
