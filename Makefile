@@ -43,9 +43,9 @@ lines: $(VENV)/.dev
 pytest: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-bench: $(VENV)/.dev
-	set -e; for file in benchmarks/*.py; do \
-	  [ "$$file" = benchmarks/__init__.py ] || $(BIN)/python -m "$$(echo "$${file%.py}" | tr / .)"; done
+bench: $(VENV)/.bench
+	set -e; for file in $$(grep -l __main__ benchmarks/*.py); do \
+	  $(BIN)/python -m benchmarks.$$(basename $$file .py); done
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
@@ -72,3 +72,7 @@ $(VENV)/.base: $(BUILD_INPUTS) | $(BIN)/python
 $(VENV)/.dev: $(BUILD_INPUTS) | $(BIN)/python
 	$(INSTALL) ".[dev]"
 	touch $@ $(VENV)/.base
+
+$(VENV)/.bench: $(VENV)/.dev
+	$(INSTALL) ".[dev,bench]"
+	touch $@
