@@ -47,7 +47,7 @@ def open_model(model: str | Path) -> Bundle:
     """The verified bundle of a shipped model's name or of a folder."""
     shipped = shipped_models()
     if isinstance(model, str) and model in shipped:
-        return Bundle.open(shipped[model])
+        return Bundle.open(shipped[model], hard_links=True)
     return Bundle.open(_folder(model, list(shipped)))
 
 

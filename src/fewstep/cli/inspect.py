@@ -24,15 +24,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[Parser]") -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from dataclasses import asdict
-
     from fewstep.api import open_model
     from fewstep.engine.request import contract_schedule
 
     manifest = open_model(args.model).manifest
     tables = {steps: contract_schedule(manifest, steps) for steps in sorted(manifest.schedule.steps)}
     if args.json:
-        print(json.dumps({"bundle": asdict(manifest), "tables": {n: columns(table) for n, table in tables.items()}}))
+        print(json.dumps({"bundle": plain(manifest), "tables": {n: columns(table) for n, table in tables.items()}}))
         return 0
     image, contract = manifest.image, manifest.schedule
     print(f"{manifest.name}: {manifest.description}")
@@ -55,6 +53,18 @@ def run(args: argparse.Namespace) -> int:
     for steps, table in tables.items():
         _print_table(steps, columns(table))
     return 0
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses and mappings as dicts, at any depth."""
+    from collections.abc import Mapping
+    from dataclasses import is_dataclass
+
+    if is_dataclass(value):
+        return {key: plain(item) for key, item in vars(value).items()}
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def columns(table: "Schedule | GuidedSchedule") -> dict[str, Any]:

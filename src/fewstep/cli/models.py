@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from typing import Any
 
 from fewstep.cli.parser import Parser
 
@@ -17,7 +18,7 @@ def run(args: argparse.Namespace) -> int:
     from fewstep.api import open_model, shipped_models
 
     manifests = [open_model(name).manifest for name in shipped_models()]
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": m.name,
             "family": m.family,

@@ -10,6 +10,7 @@ from fewstep.errors import BackendError, InputError
 
 Images = NDArray[np.uint8]
 MAX_SIDE = 16383  # WebP's limit, the lowest of the formats written
+MAX_PIXELS = 2**28  # enlarged, of all pictures of one request
 
 
 def to_uint8(x: NDArray[np.float32], low: float = -1.0, high: float = 1.0) -> Images:
@@ -28,10 +29,18 @@ def to_uint8(x: NDArray[np.float32], low: float = -1.0, high: float = 1.0) -> Im
     return np.ascontiguousarray(levels.transpose(0, 2, 3, 1).astype(np.uint8))
 
 
+def check_scale(images: Images, scale: object) -> None:
+    """Raise InputError unless (n, H, W, 3) may be enlarged `scale` times."""
+    n, H, W, _ = images.shape
+    factor = whole("scale", scale, 1, max(1, MAX_SIDE // max(H, W)))
+    if n * H * W * factor**2 > MAX_PIXELS:
+        raise InputError(
+            f"scale: {n} pictures of {W * factor} x {H * factor} are more than {MAX_PIXELS} pixels; lower it"
+        )
+
+
 def enlarge(images: Images, scale: int) -> Images:
     """Each pixel of (n, H, W, 3) as a square of scale x scale pixels."""
-    side = max(images.shape[1:3])
-    scale = whole("scale", scale, 1, max(1, MAX_SIDE // side))
     return images.repeat(scale, axis=1).repeat(scale, axis=2)
 
 

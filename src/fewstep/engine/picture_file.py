@@ -3,7 +3,7 @@
 import io
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,24 +47,24 @@ def check_destination(path: Path) -> None:
         _target(path)
 
 
-def write_all(files: Sequence[tuple[Path, bytes]]) -> None:
+def write_all(files: Iterable[tuple[Path, bytes]]) -> None:
     """Write every file to a temporary neighbour first, then rename all: a disk that fills up leaves no trace.
 
     A symlink is followed. Raises OutputError, which names the file and the cause.
     """
-    renames: list[tuple[Path, Path]] = []
+    renames: list[tuple[Path, Path, Path]] = []
     try:
         for path, data in files:
             with _named(path):
                 target = _target(path)
                 temporary = target.with_name(f".fewstep-{secrets.token_hex(8)}.tmp")
-                renames.append((temporary, target))
+                renames.append((path, temporary, target))
                 _write(temporary, data)
-        for (path, _), (temporary, target) in zip(files, renames, strict=True):
+        for path, temporary, target in renames:
             with _named(path):
                 os.replace(temporary, target)
     finally:
-        for temporary, _ in renames:
+        for _, temporary, _ in renames:
             temporary.unlink(missing_ok=True)
 
 

@@ -2,12 +2,13 @@
 
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
-from fewstep.engine.image import Images, contact_sheet, enlarge
+from fewstep.engine.image import Images, check_scale, contact_sheet, enlarge
 from fewstep.engine.options import choice
 from fewstep.engine.picture_file import encode, format_of, write_all
 from fewstep.engine.timings import Timings
@@ -50,15 +51,18 @@ class Result:
             layout = "single" if n == 1 and NUMBER not in path.name else "numbered"
         if layout == "single" and n != 1:
             raise InputError(f"layout single: expected one picture, got {n}; choose numbered or sheet")
-        images = enlarge(self.images, scale)
-        if layout == "sheet":
-            files = [(path, encode(contact_sheet(images), format, self._text(range(n))))]
-        else:
-            names = [path] if layout == "single" else [numbered(path, i) for i in range(1, n + 1)]
-            files = [(name, encode(images[i], format, self._text(range(i, i + 1)))) for i, name in enumerate(names)]
-        write_all(files)
+        pictures = contact_sheet(self.images)[None] if layout == "sheet" else self.images
+        check_scale(pictures, scale)
+        names = [numbered(path, i) for i in range(1, n + 1)] if layout == "numbered" else [path]
+
+        def encoded() -> Iterator[tuple[Path, bytes]]:
+            for i, name in enumerate(names):
+                made = range(n) if layout == "sheet" else range(i, i + 1)
+                yield name, encode(enlarge(pictures[i : i + 1], scale)[0], format, self._text(made))
+
+        write_all(encoded())
         self.timings.encode += (time.perf_counter() - start) * 1e3
-        return [name for name, _ in files]
+        return names
 
     def _text(self, indices: range) -> dict[str, str]:
         """How pictures were made, as PNG text chunks. Lists, of a sheet, are JSON."""

@@ -7,7 +7,8 @@ A label table has a name and values. The rules, which know no model:
 3. A value that several tables have goes to `background` after "on", "against", "with" or "background" and just before
    "background" or "backdrop"; elsewhere it goes to the first other table that has it.
 4. A table's own name just before or after a value picks the table: "color green", "green color".
-5. Words of FILLERS mean nothing. All other words are unknown and are reported. Two values for one table are an error.
+5. FILLERS mean nothing, commas and stops part what rules 3 and 4 would join. All other words are unknown and are
+   reported. Two values for one table are an error.
 """
 
 import difflib
@@ -20,6 +21,10 @@ from fewstep.engine.bundle_manifest import LabelTable
 from fewstep.errors import InputError
 
 MAX_PROMPT = 32_000
+MAX_LISTED = 40
+COMMA, STOPS = ",", ",.;!?\n"
+WORD = r"[^\W_]+"
+WORD_OR_STOP = rf"{WORD}|[{STOPS}]"
 BACKGROUND = "background"
 MARKERS = frozenset({"on", "against", "with", "over", "before"})
 FILLERS = frozenset(
@@ -51,11 +56,11 @@ class Vocabulary:
             for value in table.values:
                 known = self._values.get(_key(value), _Value(value, ()))
                 self._values[_key(value)] = _Value(known.value, (*known.tables, table.name))
-        self._longest = max((len(_words(v.value)) for v in self._values.values()), default=1)
+        self._longest = max((len(re.findall(WORD, v.value)) for v in self._values.values()), default=1)
 
     def parse(self, prompt: str) -> Parsed:
         """Read a prompt by the module's rules. Raises InputError if it is no text or no word of it is a value."""
-        words = _words(_text("prompt", prompt))
+        words = [COMMA if word in STOPS else word for word in re.findall(WORD_OR_STOP, _text("prompt", prompt))]
         tokens = list(self._tokens(words))
         labels: dict[str, str] = {}
         for i, token in enumerate(tokens):
@@ -84,7 +89,7 @@ class Vocabulary:
 
     def describe(self) -> str:
         """One line that lists everything a prompt may say."""
-        return "the vocabulary is " + "; ".join(f"{t.name}: {', '.join(t.values)}" for t in self.tables)
+        return "the vocabulary is " + "; ".join(f"{t.name}: {_listed(t.values)}" for t in self.tables)
 
     def _resolve_name(self, name: str) -> dict[str, str]:
         found = self._values.get(_key(_text("label", name)))
@@ -106,7 +111,7 @@ class Vocabulary:
             if isinstance(value, str) and _key(value) == _key(known):
                 return known
         nearest = self._nearest(value, table.values)
-        raise InputError(f"unknown {table.name} {short(value)}{nearest}; expected {', '.join(table.values)}")
+        raise InputError(f"unknown {table.name} {short(value)}{nearest}; expected {_listed(table.values)}")
 
     def _nearest(self, name: object, values: Sequence[str] = ()) -> str:
         names = values or [v.value for v in self._values.values()]
@@ -114,13 +119,13 @@ class Vocabulary:
         return f", did you mean {' or '.join(close)}?" if close else ""
 
     def _known(self, word: str) -> bool:
-        return word in MARKERS or word in FILLERS or ALIASES.get(word, word) in {BACKGROUND, *self._names}
+        return word in MARKERS | FILLERS | {COMMA} or ALIASES.get(word, word) in {BACKGROUND, *self._names}
 
     def _tokens(self, words: Sequence[str]) -> Iterator[str | _Value]:
         start = 0
         while start < len(words):
             for end in range(min(len(words), start + self._longest), start, -1):
-                found = self._values.get(_key("".join(words[start:end])))
+                found = None if COMMA in words[start:end] else self._values.get(_key("".join(words[start:end])))
                 if found:
                     yield found
                     start = end
@@ -135,7 +140,7 @@ class Vocabulary:
             return asked
         table = next((name for name in token.tables if name != BACKGROUND), token.tables[0])
         if asked == BACKGROUND and self._is_like_background(table):
-            raise InputError(f"background cannot be {token.value}; expected {', '.join(self._table(asked).values)}")
+            raise InputError(f"background cannot be {token.value}; expected {_listed(self._table(asked).values)}")
         return table
 
     def _asked_table(self, token: _Value, tokens: Sequence[str | _Value], i: int) -> str:
@@ -167,13 +172,9 @@ def _word(tokens: Sequence[str | _Value], i: int) -> str:
     return ALIASES.get(token.lower(), token.lower()) if isinstance(token, str) else ""
 
 
-def _words(text: str) -> list[str]:
-    return re.findall(r"[^\W_]+", text)
-
-
 def _key(text: str) -> str:
     """Words run together in lower case without a final plural s."""
-    joined = "".join(_words(unicodedata.normalize("NFKC", text))).casefold()
+    joined = "".join(re.findall(WORD, unicodedata.normalize("NFKC", text))).casefold()
     return joined[:-1] if len(joined) > 3 and joined.endswith("s") and not joined.endswith("ss") else joined
 
 
@@ -185,6 +186,11 @@ def _text(name: str, text: object) -> str:
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
         raise InputError(f"{name}: expected Unicode text, got a NUL character or a lone surrogate")
     return text
+
+
+def _listed(values: Sequence[str]) -> str:
+    more = f" and {len(values) - MAX_LISTED} more" if len(values) > MAX_LISTED else ""
+    return ", ".join(values[:MAX_LISTED]) + more
 
 
 def short(value: object) -> str:

@@ -33,7 +33,7 @@ class Lane:
         self._binding = session.io_binding()
         component = manifest.components["denoiser"]
         buffers: list[NDArray[Any]] = [self._u, self._t, self._labels]
-        for tensor, buffer in zip(component.inputs, buffers, strict=False):
+        for tensor, buffer in zip(component.inputs, buffers[: len(component.inputs)], strict=True):
             self._binding.bind_input(tensor.name, "cpu", 0, buffer.dtype.type, buffer.shape, buffer.ctypes.data)
         m = self._m
         self._binding.bind_output(component.outputs[0].name, "cpu", 0, m.dtype.type, m.shape, m.ctypes.data)

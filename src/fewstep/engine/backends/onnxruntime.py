@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from fewstep.engine.backends.lane import Lane
 from fewstep.engine.backends.session import open_session
 from fewstep.engine.bundle import Bundle
-from fewstep.engine.bundle_manifest import Manifest
 from fewstep.engine.cores import available
 from fewstep.engine.image import Images
 from fewstep.engine.options import choice, whole
@@ -45,7 +44,10 @@ class OnnxRuntimeBackend:
         self.device = choice("device", device, DEVICES)
         self.threads = available() if threads is None else whole("threads", threads, 1, MAX_THREADS)
         self._manifest = bundle.manifest
-        _check_pixels(bundle.manifest)
+        if self._manifest.image.channels != 3:
+            raise BundleError(
+                f"{self._manifest.name}: expected an image of 3 channels, got {self._manifest.image.channels}"
+            )
         self._session = open_session(bundle, "denoiser", self.device, self.threads)
         self._lanes: dict[bool, deque[Lane]] = {False: deque(), True: deque()}
         self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="fewstep")
@@ -93,15 +95,3 @@ class OnnxRuntimeBackend:
             return self._lanes[guided].pop()
         except IndexError:
             return Lane(self._session, self._manifest, guided)
-
-
-def _check_pixels(manifest: Manifest) -> None:
-    """Refuse what this backend cannot run: a model whose state is not its picture needs more than a denoiser."""
-    image = manifest.image
-    if set(manifest.components) != {"denoiser"}:
-        raise BundleError(f"{manifest.name}: expected the one component denoiser, got {', '.join(manifest.components)}")
-    if manifest.state.shape != (image.channels, image.height, image.width) or image.channels != 3:
-        raise BundleError(
-            f"{manifest.name}: expected a state of 3 x {image.height} x {image.width}, the picture's shape, "
-            f"got {list(manifest.state.shape)} and {image.channels} channels"
-        )
