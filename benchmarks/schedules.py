@@ -16,12 +16,12 @@ from fewstep.engine.levels import scheduled_products
 from fewstep.engine.schedule import SAMPLERS, schedule
 
 LIMIT_US = 1000
-LISTED = {"timesteps": [999, 899, 799, 699, 599, 499, 399, 299]}
+TIMES = [999, 899, 799, 699, 599, 499, 399, 299]
 
 
 def options(name: str, steps: int) -> dict[str, Any]:
-    """The two samplers whose own times are four take a list for more."""
-    return LISTED if name in ("add-demo", "dmd2") and steps == 8 else {}
+    """The two samplers that have their own times for few step counts take a list for others."""
+    return {"timesteps": TIMES[:steps]} if name in ("add-demo", "dmd2") else {}
 
 
 def measure(name: str, steps: int, builds: int) -> dict[str, Any]:

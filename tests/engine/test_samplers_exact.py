@@ -155,7 +155,7 @@ def test_two_time_networks_jump_exactly(
 
 CONSISTENCY: list[tuple[str, dict[str, Any], Callable[[float], Level], Raw]] = [
     ("lcm", {}, vp, raw_lcm),
-    ("dmd2", {}, vp, raw_lcm),
+    ("lcm", {"original_inference_steps": 100}, vp, raw_lcm),
     ("scm", {}, trig, raw_scaled_F),
     ("trigflow", {}, trig, raw_F),
     ("sana-sprint", {}, sana, raw_velocity),

@@ -48,7 +48,7 @@ from fewstep.engine.table import Schedule
 
 FIRST_ORDER: list[tuple[str, dict[str, Any], Callable[[float], Level], Raw, Level]] = [
     ("lcm", {}, vp, raw_lcm, X_0),
-    ("dmd2", {}, vp, raw_lcm, X_0),
+    ("dmd2", {"timesteps": [900, 400, 300]}, vp, raw_lcm, X_0),
     *(("tcd", {"eta": eta}, vp, raw_eps, T_0) for eta in (0.0, 0.3, 1.0)),
     ("tcd", {"prediction_type": "v_prediction"}, vp, raw_v, T_0),
     ("tcd", {"prediction_type": "sample"}, vp, raw_sample, T_0),

@@ -27,7 +27,7 @@ def test_reference_numbers(case: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-@pytest.mark.parametrize("steps", [1, 2, 4])
+@pytest.mark.parametrize("steps", [1, 4])
 def test_every_sampler_has_few_step_tables(name: str, steps: int) -> None:
     table = schedule(name, steps)
     assert table.name == name
@@ -36,7 +36,7 @@ def test_every_sampler_has_few_step_tables(name: str, steps: int) -> None:
     assert not table.c[-1] > 1e-9
 
 
-VP = ["lcm", "dmd2", "tcd", "euler", "euler-ancestral", "add-demo", "ddim", "ddpm", "dpmpp-2m"]
+VP = ["lcm", "tcd", "euler", "euler-ancestral", "add-demo", "ddim", "ddpm", "dpmpp-2m"]
 FLOW = ["flow-euler", "flow-stochastic", "flow-heun", "flow-map-euler", "flow-ancestral"]
 
 
@@ -123,7 +123,9 @@ ILLEGAL: list[tuple[str, int, dict[str, Any]]] = [
     ("cm", 2, {"timesteps": [0, 22]}),
     ("cm", 2, {"timesteps": [40, 0]}),
     ("lcm", 51, {}),
-    ("dmd2", 5, {}),
+    *(("dmd2", steps, {}) for steps in (2, 3, 5)),
+    ("euler", 2, {"timesteps": [9, 1], "timestep_spacing": "x"}),
+    ("lcm", 2, {"clip_sample_range": math.nan}),
     ("add-demo", 5, {}),
     ("add-demo", 2, {"num_train_timesteps": 500}),
     ("ddim", 1001, {}),

@@ -265,3 +265,11 @@ def test_trap_leading_spacing_starts_far_from_pure_noise() -> None:
     assert schedule("euler", 4, timestep_spacing="leading", steps_offset=1).tau.tolist() == [751, 501, 251, 1]
     assert schedule("euler", 4, timestep_spacing="linspace").tau.tolist() == [999, 666, 333, 0]
     assert sigma_grid(alphas_cumprod())[1] < 0.05
+
+
+@pytest.mark.parametrize("T", [1000, 100, 50])
+def test_trap_trailing_times_are_those_numpy_arange_rounds_to(T: int) -> None:
+    """T - i T / N is not always what arange steps to, and for some N (61 of 1000) arange has N + 1 elements."""
+    for N in range(1, T + 1):
+        rounded = np.arange(T, 0, -T / N).round()[:N] - 1
+        assert schedule("ddpm", N, num_train_timesteps=T, prediction_type="sample").tau.tolist() == rounded.tolist()

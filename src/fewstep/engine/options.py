@@ -45,6 +45,12 @@ def flag(name: str, value: object) -> bool:
     return value
 
 
+def clamp_range(clip_sample: object, clip_sample_range: object) -> float:
+    """The r of clamp(y, -r, r): inf where nothing is clipped."""
+    r = real("clip_sample_range", clip_sample_range, 0, above=True)
+    return r if flag("clip_sample", clip_sample) else math.inf
+
+
 def choice(name: str, value: object, legal: Iterable[str]) -> str:
     names = sorted(legal)
     if not isinstance(value, str) or value not in names:

@@ -22,7 +22,8 @@ def spaced(spacing: str, N: int, T: int, steps_offset: int = 0) -> Array:
     kind = choice("timestep_spacing", spacing, SPACINGS)
     offset = whole("steps_offset", steps_offset, 0, T)
     if kind == "trailing":
-        return np.round(T - np.arange(N) * (T / N)) - 1
+        # arange as in diffusers: its rounding decides the ties, and for some N it has one element too many
+        return np.round(np.arange(T, 0, -T / N)[:N]) - 1
     if kind == "linspace":
         return np.linspace(0, T - 1, N)[::-1].copy()
     t = np.arange(N - 1, -1, -1.0) * (T // N) + offset
@@ -51,6 +52,7 @@ def time_of_sigma(sigma: Array, grid: Array) -> Array:
 def given_or_spaced(steps: object, T: int, timesteps: object, spacing: str, steps_offset: int) -> Array:
     """N possibly fractional training times: the given ones, checked, or `spaced`."""
     N = step_count(steps, T, "the training times")
+    choice("timestep_spacing", spacing, SPACINGS)
     if timesteps is not None:
         return descending("timesteps", timesteps, N, 0, T - 1)
     return spaced(spacing, N, T, steps_offset)

@@ -6,7 +6,7 @@ from typing import Unpack
 import numpy as np
 
 from fewstep.engine.levels import TrainingOptions, alphas_cumprod, vp
-from fewstep.engine.options import Array, choice, descending_whole, flag, real
+from fewstep.engine.options import Array, choice, clamp_range, descending_whole, flag, real
 from fewstep.engine.prediction import vp_estimate
 from fewstep.engine.step import assemble, transition
 from fewstep.engine.table import Schedule
@@ -37,11 +37,10 @@ def ddim(
     to = t - len(abar) // len(t)
     final = 1.0 if flag("set_alpha_to_one", set_alpha_to_one) else abar[0]
     at, at_to = abar[t], np.where(to >= 0, abar[np.maximum(to, 0)], final)
-    clipped = flag("clip_sample", clip_sample)
-    r = real("clip_sample_range", clip_sample_range, 0, above=True) if clipped else np.inf
+    r = clamp_range(clip_sample, clip_sample_range)
     now = vp(at)
     c = stochasticity * posterior_std(at, at_to)
-    of_clamped = flag("use_clipped_model_output", use_clipped_model_output) and clipped
+    of_clamped = flag("use_clipped_model_output", use_clipped_model_output) and clip_sample
     step = transition(vp_estimate(prediction_type, now, r), now, vp(at_to), c, eps_of_clamped=of_clamped)
     return assemble("ddim", t.astype(np.float64), step, draws=stochasticity > 0)
 
@@ -72,11 +71,10 @@ def ddpm(
     at = abar[t.astype(int)]
     at_to = np.append(at[1:], 1.0)
     kind = choice("variance_type", variance_type, ("fixed_small", "fixed_small_log", "fixed_large"))
-    clipped = flag("clip_sample", clip_sample)
-    r = real("clip_sample_range", clip_sample_range, 0, above=True) if clipped else np.inf
+    r = clamp_range(clip_sample, clip_sample_range)
     now = vp(at)
     std = posterior_std(at, at_to)
-    step = transition(vp_estimate(prediction_type, now, r), now, vp(at_to), std, eps_of_clamped=clipped)
+    step = transition(vp_estimate(prediction_type, now, r), now, vp(at_to), std, eps_of_clamped=clip_sample)
     added = np.sqrt(1 - at / at_to) if kind == "fixed_large" else np.maximum(std, 1e-10)
     return assemble("ddpm", t, step._replace(c=added * (t > 0)), draws=t > 0)
 

@@ -10,7 +10,7 @@ from fewstep.engine.options import Array, choice, descending_whole, flag, whole
 from fewstep.engine.prediction import vp_estimate
 from fewstep.engine.step import assemble, transition
 from fewstep.engine.table import Schedule
-from fewstep.engine.times import spaced, step_count
+from fewstep.engine.times import SPACINGS, spaced, step_count
 
 
 def dpmpp_2m(
@@ -34,6 +34,7 @@ def dpmpp_2m(
     """
     grid = sigma_grid(alphas_cumprod(**training))
     T = len(grid)
+    choice("timestep_spacing", timestep_spacing, SPACINGS)
     N = step_count(steps, T - 1, "the training times, without the last")
     if timesteps is not None:
         t = descending_whole("timesteps", timesteps, N, 0, T - 1)

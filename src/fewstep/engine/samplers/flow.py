@@ -69,15 +69,16 @@ def flow_grid(
     """
     T = whole("num_train_timesteps", num_train_timesteps, 2, 10**6)
     k = real("shift", shift, 0, above=True)
+    kind = choice("time_shift_type", time_shift_type, ("exponential", "linear"))
+    spacing = choice("timestep_spacing", timestep_spacing, ("trailing", "linspace"))
     if mu is not None:
-        kind = choice("time_shift_type", time_shift_type, ("exponential", "linear"))
         k = math.exp(real("mu", mu, -50, 50)) if kind == "exponential" else real("mu", mu, 0, above=True)
     N = step_count(steps, T, "the training times")
     if sigmas is not None:
         base = descending("sigmas", sigmas, N, 0, 1)
     elif timesteps is not None:
         base = descending("timesteps", timesteps, N, 0, T) / T
-    elif choice("timestep_spacing", timestep_spacing, ("trailing", "linspace")) == "trailing":
+    elif spacing == "trailing":
         base = np.linspace(1, 1 / N, N)
     else:
         base = np.linspace(1, shifted(np.array([1 / T]), k if mu is None else 1.0)[0], N)

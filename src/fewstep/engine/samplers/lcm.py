@@ -6,20 +6,21 @@ from typing import Unpack
 import numpy as np
 
 from fewstep.engine.levels import TrainingOptions, alphas_cumprod, vp
-from fewstep.engine.options import Array, descending_whole, flag, real, whole
+from fewstep.engine.options import Array, clamp_range, descending_whole, real, refuse, whole
 from fewstep.engine.prediction import vp_estimate
 from fewstep.engine.step import Estimate, Levels, assemble, transition
 from fewstep.engine.table import Schedule
 from fewstep.engine.times import step_count
 
 SIGMA_DATA = 0.5
+DMD2_TIMES = {1: (399,), 4: (999, 749, 499, 249)}
 
 
 def distillation_times(steps: object, T: int, timesteps: object, original_inference_steps: object) -> Array:
     """N of the times k-1, 2k-1, ... with k = T // original, taken at floor(linspace(0, original, N)) from the top."""
+    original = whole("original_inference_steps", original_inference_steps, 1, T)
     if timesteps is not None:
         return descending_whole("timesteps", timesteps, step_count(steps, T, "the training times"), 0, T - 1)
-    original = whole("original_inference_steps", original_inference_steps, 1, T)
     N = step_count(steps, original, "original_inference_steps")
     grid = np.arange(original, 0, -1.0) * (T // original) - 1
     times: Array = grid[np.floor(np.linspace(0, original, N, endpoint=False)).astype(int)]
@@ -44,7 +45,7 @@ def lcm(
         timesteps,
         original_inference_steps,
         prediction_type,
-        real("clip_sample_range", clip_sample_range, 0, above=True) if flag("clip_sample", clip_sample) else np.inf,
+        clamp_range(clip_sample, clip_sample_range),
         real("timestep_scaling", timestep_scaling, 0, above=True),
         alphas_cumprod(**training),
     )
@@ -58,11 +59,13 @@ def dmd2(
     timestep_scaling: float = 10.0,
     **training: Unpack[TrainingOptions],
 ) -> Schedule:
-    """LCM at DMD2's times: 999, 749, 499, 249 for 4 steps; one step is at 399, yet starts from pure unit noise."""
+    """LCM at DMD2's times for 4 steps or 1; the one step is at 399, yet starts from pure unit noise."""
     abar = alphas_cumprod(**training)
     if timesteps is None:
-        N = step_count(steps, 4, "DMD2's times; give `timesteps` for others")
-        timesteps = [399] if N == 1 else [999, 749, 499, 249][:N]
+        N = step_count(steps, 4, "DMD2's own times; give `timesteps` for others")
+        if N not in DMD2_TIMES:
+            raise refuse("steps", "1 or 4, which DMD2 is distilled for, or else `timesteps` too", N)
+        timesteps = DMD2_TIMES[N]
     scaling = real("timestep_scaling", timestep_scaling, 0, above=True)
     return _lcm("dmd2", steps, timesteps, 1, prediction_type, np.inf, scaling, abar)
 

@@ -22,7 +22,7 @@ def tcd(
     prediction_type: str = "epsilon",
     **training: Unpack[TrainingOptions],
 ) -> Schedule:
-    """TCDScheduler: deterministically down to s = (1 - eta) t', then up to t' with fresh noise: strategic stochastic sampling.
+    """TCDScheduler: deterministically down to s = (1 - eta) t', then up to t' with fresh noise.
 
     eta: the paper's gamma. diffusers' pipelines pass 0, whatever the scheduler's own default of 0.3. The last step
     lands at time 0, whose signal level is not 1, so the result is not x_0. Draws between steps if eta > 0.
