@@ -14,6 +14,7 @@ from scikit_build_core.build import build_sdist, build_wheel
 
 import fewstep
 from fewstep import errors
+from fewstep.api import shipped_models
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -94,3 +95,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path, monkeypatc
     with zipfile.ZipFile(tmp_path / wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert names == package_files()
+
+
+def test_every_model_in_the_package_is_found_by_name() -> None:
+    folders = {path.parent.name for path in (ROOT / "src" / "fewstep" / "models").glob("*/bundle.json")}
+    assert set(shipped_models()) == folders
