@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import onnxruntime as ort
 import torch
@@ -10,22 +9,24 @@ from torch import Tensor, nn
 
 from fewstep.engine.bundle import Bundle
 from fewstep.engine.bundle_manifest import Component, StateSpec, TensorSpec
-from fewstep.engine.fields import one_of
+from fewstep.engine.fields import one_of, refuse
+from fewstep.engine.manifest_reader import DENOISER, FILE
 from fewstep.errors import BackendError
 from fewstep.export.bundle import write_bundle
 from fewstep.export.checkpoint import read_checkpoint
+from fewstep.export.config import CONTRACT
 from fewstep.export.families.trigflow_unet import TrigFlowUNet
 from fewstep.export.graph import BATCH, export_graph
 from fewstep.export.weights import STORED, move_weights, round_weights
 
 FAMILY = "trigflow-unet"
-DENOISER, GRAPH, WEIGHTS = "denoiser", "denoiser.onnx", "denoiser.safetensors"
+GRAPH, WEIGHTS = "denoiser.onnx", "denoiser.safetensors"
 TOLERANCE = 1e-4  # of the largest output; the graph and PyTorch sum in other orders
 
 
 @dataclass(frozen=True)
 class Export:
-    """relative_error: of the written graph in onnxruntime to the PyTorch network of the stored weights, max over max."""
+    """relative_error: of the graph in onnxruntime to the PyTorch network of the stored weights, max over max."""
 
     bundle: Bundle
     dtype: str
@@ -42,7 +43,9 @@ def export_checkpoint(
     the graph does not compute what the network does.
     """
     one_of(dtype, "dtype", tuple(STORED))
-    checkpoint = read_checkpoint(Path(path))
+    checkpoint = read_checkpoint(path)
+    if clash := {GRAPH, WEIGHTS, FILE} & checkpoint.files.keys():
+        raise refuse(f"{CONTRACT}: include", "other names than those of the bundle's own files", sorted(clash))
     network = checkpoint.network
     round_weights(network, dtype)
     graph, weights = move_weights(export_graph(network, example(network, 2), "F"), WEIGHTS, dtype)

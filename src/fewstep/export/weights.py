@@ -1,5 +1,8 @@
 """Moves a graph's weights into a safetensors file: one copy of them, and still a plain ONNX model."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,7 +14,10 @@ from fewstep.engine.safetensors_header import Tensor, read_header
 from fewstep.errors import InputError
 
 LARGE = 1024  # elements; a smaller tensor stays in the graph, as float32
-STORED = {"fp16": np.dtype(np.float16), "fp32": np.dtype(np.float32)}
+STORED: Mapping[str, np.dtype[np.float16] | np.dtype[np.float32]] = {
+    "fp16": np.dtype(np.float16),
+    "fp32": np.dtype(np.float32),
+}
 TORCH = {"fp16": torch.float16, "fp32": torch.float32}
 
 
@@ -23,7 +29,7 @@ def move_weights(model: ModelProto, file: str, dtype: str) -> tuple[bytes, bytes
     """
     moved = ModelProto()
     moved.CopyFrom(model)
-    large = {
+    large: dict[str, NDArray[Any]] = {
         tensor.name: numpy_helper.to_array(tensor).astype(STORED[dtype])
         for tensor in moved.graph.initializer
         if tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) >= LARGE
@@ -39,7 +45,7 @@ def move_weights(model: ModelProto, file: str, dtype: str) -> tuple[bytes, bytes
     return moved.SerializeToString(deterministic=True), weights
 
 
-def _check_range(weights: dict[str, NDArray[np.floating]]) -> None:
+def _check_range(weights: Mapping[str, NDArray[Any]]) -> None:
     for name, values in weights.items():
         if not np.isfinite(values).all():
             raise InputError(

@@ -1,0 +1,63 @@
+"""fewstep export: a checkpoint into a bundle."""
+
+import argparse
+import json
+import sys
+from importlib.util import find_spec
+
+from fewstep.cli.parser import Parser
+from fewstep.errors import MissingDependencyError
+
+NEEDED = ("torch", "onnx", "onnxscript")
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[Parser]") -> None:
+    text = "turn a checkpoint into a bundle"
+    parser = subparsers.add_parser(
+        "export",
+        help=text,
+        description=f"{text.capitalize()}. docs/bundle.md says what either holds. Needs pip install 'fewstep[export]'.",
+        usage="fewstep export CHECKPOINT -o FOLDER [options]",
+    )
+    parser.add_argument(
+        "checkpoint", metavar="CHECKPOINT", help="a folder of model.safetensors, config.json, contract.json"
+    )
+    parser.add_argument("-o", "--output", metavar="FOLDER", required=True, help="the bundle to write")
+    parser.add_argument(
+        "--dtype",
+        choices=("fp16", "fp32"),
+        default="fp16",
+        metavar="DTYPE",
+        help="of stored weights, fp16 or fp32 (fp16)",
+    )
+    parser.add_argument("--force", action="store_true", help="replace a bundle that is there already")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exports; raises MissingDependencyError without the export extra, and what export_checkpoint raises."""
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        raise MissingDependencyError(f"fewstep export needs {', '.join(missing)}; pip install 'fewstep[export]'")
+    from fewstep.export.export import export_checkpoint
+
+    export = export_checkpoint(args.checkpoint, args.output, dtype=args.dtype, overwrite=args.force)
+    bundle = export.bundle
+    size = sum(map(len, bundle.files.values()))
+    if args.json:
+        row = {
+            "path": str(bundle.path),
+            "name": bundle.manifest.name,
+            "digest": bundle.digest,
+            "dtype": export.dtype,
+            "bytes": size,
+            "relative_error": export.relative_error,
+        }
+        print(json.dumps(row))
+    else:
+        facts = f"{len(bundle.files)} files, {size / 1e6:.1f} MB, weights {export.dtype}"
+        print(
+            f"{bundle.path}: {bundle.manifest.name}, {facts}, within {export.relative_error:.0e} of PyTorch",
+            file=sys.stderr,
+        )
+    return 0
