@@ -1,8 +1,8 @@
 """Distils the teacher into a few-step student: python -m recipes.toons16.distill
 
-Discrete TrigFlow consistency distillation (Song et al. 2023, algorithm 2, in the TrigFlow form of Lu & Song 2024): on a uniform
-grid of N times, one guided DDIM step of the teacher takes x_t to x_s, and the student's f(x_t, t) is drawn to the target
-network's f(x_s, s) under a pseudo-Huber loss. N grows 8 -> 16 -> 24. Interrupted, it resumes where it was.
+Discrete TrigFlow consistency distillation (Song et al. 2023, algorithm 2, in the TrigFlow form of Lu & Song 2024): on a
+uniform grid of N times, one guided DDIM step of the teacher takes x_t to x_s, and the student's f(x_t, t) is drawn to
+the target network's f(x_s, s) under a pseudo-Huber loss. N grows 8 -> 16 -> 24. Interrupted, it resumes where it was.
 """
 
 import argparse

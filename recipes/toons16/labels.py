@@ -1,7 +1,7 @@
 """The label vocabulary of toons16 and the DiceBear colour each label sets.
 
-A picture has three labels: its class (a DiceBear style), its background and its main colour. Both colours are ours, set through
-the style's own options, so every label is exact.
+A picture has three labels: its class (a DiceBear style), its background and its main colour. Both colours are ours, set
+through the style's own options, so every label is exact.
 """
 
 SUBJECTS: dict[str, tuple[str, ...]] = {  # style -> the options that take the main colour

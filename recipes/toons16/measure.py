@@ -1,7 +1,8 @@
 """Measures teacher and student on the yardstick and draws contact sheets: python -m recipes.toons16.measure
 
-Every row samples n pictures whose labels run through all classes and are otherwise random, and prints one JSON object. Rows are
-named by what they sample: `teacher:20@1.5` is twenty guided DDIM steps, `student:1.5708,1.1` consistency sampling at two times.
+Every row samples n pictures whose labels run through all classes and are otherwise random, and prints one JSON object.
+Rows are named by what they sample: `teacher:20@1.5` is twenty guided DDIM steps, `student:1.5708,1.1` consistency
+sampling at two times.
 """
 
 import argparse
@@ -12,28 +13,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
+from fewstep.evaluation import Gaussian, frechet
 from fewstep.export.families.trigflow_unet import TrigFlowUNet
 from recipes.toons16.labels import COUNTS
 from recipes.toons16.progress import Progress
 from recipes.toons16.training import Pictures, build, step_generator, to_unit
 from recipes.toons16.trigflow import sample_consistency, sample_ode
-from recipes.toons16.yardstick import accuracies, load_yardstick, read, statistics
+from recipes.toons16.yardstick import accuracies, load_yardstick, read
 
-Gaussian = tuple[NDArray[np.float64], NDArray[np.float64]]
 CHUNK = 250
 ROWS = ("teacher:20@1.5", "teacher:4@1.5", "teacher:2@1.5", "teacher:1@1.5", "student:1.5708", "student:1.5708,1.1")
-
-
-def frechet(first: Gaussian, second: Gaussian) -> float:
-    """||m1 - m2||^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of two Gaussians (mean, covariance)."""
-    (m1, c1), (m2, c2) = first, second
-    root_trace = np.sqrt(np.linalg.eigvals(c1 @ c2).real.clip(min=0)).sum()
-    return float(np.square(m1 - m2).sum() + np.trace(c1) + np.trace(c2) - 2 * root_trace)
 
 
 def wanted_labels(n: int) -> Tensor:
@@ -92,7 +85,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     yardstick = load_yardstick(args.run)
     reference = {k: v.numpy() for k, v in load_file(args.run / "reference.safetensors").items()}
-    held_out, other = ((reference[f"{s}.mean"], reference[f"{s}.cov"]) for s in ("test", "test2"))
+    held_out, other = (Gaussian(reference[f"{s}.mean"], reference[f"{s}.cov"]) for s in ("test", "test2"))
     print(json.dumps({"row": "real against real", "frechet": round(frechet(held_out, other), 3)}))
     for row in args.rows:
         kind = row.split(":")[0]
@@ -103,7 +96,11 @@ def main() -> None:
             net.load_state_dict(load_file(args.run / f"{kind}.safetensors"))
         images, labels = generate(row, net.eval().requires_grad_(False), args.n)
         features, logits = read(yardstick, images)
-        result = {"row": row, "n": args.n, "frechet": round(frechet(held_out, statistics(features)), 3)}
+        result = {
+            "row": row,
+            "n": args.n,
+            "frechet": round(frechet(held_out, Gaussian.fit(features.double().numpy())), 3),
+        }
         result |= dict(zip(("class", "background", "color"), accuracies(logits, labels, COUNTS), strict=True))
         if args.copies:
             result["nearest_rms"] = nearest_rms(images[: args.copies], Pictures(args.run / "train.npz"))

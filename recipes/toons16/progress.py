@@ -25,6 +25,8 @@ class Progress:
         line = f"{self.what} {done}/{self.total}  {rate:.1f}/s  {left / 60:.1f} min left  {note}"
         print(line, end="\r" if live else "\n", file=sys.stderr, flush=True)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if sys.stderr.isatty():
             print(file=sys.stderr)

@@ -1,7 +1,7 @@
 """Renders the toons16 pictures with exact labels: python -m recipes.toons16.render
 
-Each picture is a function of (split, class, index) through SHA-256 and of the pinned renderer packages, so a split can be made
-again bit for bit. Writes SPLIT.npz with images uint8 (n, S, S, 3) and labels int64 (n, 3).
+Each picture is a function of (split, class, index) through SHA-256 and of the pinned renderer packages, so a split can
+be made again bit for bit. Writes SPLIT.npz with images uint8 (n, S, S, 3) and labels int64 (n, 3).
 """
 
 import argparse

@@ -1,7 +1,8 @@
 """Trains the teacher, a TrigFlow diffusion model: python -m recipes.toons16.teacher
 
-Target v = cos(t) z - sin(t) x_0 and loss mean ||F - v / sigma_data||^2 with tan(t) = e^tau / sigma_data, tau ~ N(-0.6, 1.5)
-(Lu & Song 2024, section 3). Stops after --steps; interrupted, it resumes where it was and ends with the same weights.
+Target v = cos(t) z - sin(t) x_0 and loss mean ||F - v / sigma_data||^2 with tan(t) = e^tau / sigma_data, tau ~ N(-0.6,
+1.5) (Lu & Song 2024, section 3). Stops after --steps; interrupted, it resumes where it was and ends with the same
+weights.
 """
 
 import argparse

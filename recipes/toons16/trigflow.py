@@ -1,6 +1,7 @@
 """TrigFlow arithmetic in PyTorch for training: images x are (B, 3, H, W), times t are (B,)."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -26,17 +27,19 @@ def guided(net: TrigFlowUNet, x_t: Tensor, t: Tensor, labels: Tensor, scale: flo
     """Classifier-free guidance: F_null + scale (F - F_null), both in one batch."""
     u = x_t / net.config.sigma_data
     if scale == 1:
-        return net(u, t, labels)
+        F: Tensor = net(u, t, labels)
+        return F
     null = net.null_labels.expand_as(labels)
     F, F_null = net(torch.cat([u, u]), torch.cat([t, t]), torch.cat([labels, null])).chunk(2)
-    return F_null + scale * (F - F_null)
+    mixed: Tensor = F_null + scale * (F - F_null)
+    return mixed
 
 
 @torch.no_grad()
 def sample_ode(net: TrigFlowUNet, z: Tensor, labels: Tensor, times: Sequence[float], scale: float) -> Tensor:
     """Guided DDIM over times t_0 = pi/2 > ... > t_N = 0 from unit noise z."""
     x = z * net.config.sigma_data
-    for t, s in zip(times[:-1], times[1:], strict=True):
+    for t, s in pairwise(times):
         ts = torch.full((2, len(x)), t)
         ts[1] = s
         x = ddim(x, ts[0], ts[1], guided(net, x, ts[0], labels, scale), net.config.sigma_data)

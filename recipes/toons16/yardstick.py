@@ -1,7 +1,7 @@
 """The yardstick: a small CNN that reads a picture's labels, and the statistics of its features on held-out renders.
 
-Quality is reported as label accuracies and as the Frechet distance between Gaussian fits of the 128 features (the form of
-Heusel et al. 2017, equation 6, on this network instead of Inception: an internal yardstick, not FID).
+Quality is reported as label accuracies and as the Frechet distance between Gaussian fits of the 128 features (the form
+of Heusel et al. 2017, equation 6, on this network instead of Inception: an internal yardstick, not FID).
 
 python -m recipes.toons16.yardstick trains it and writes yardstick.safetensors and reference.safetensors.
 """
@@ -10,16 +10,15 @@ import argparse
 import math
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fewstep.evaluation import Gaussian
 from recipes.toons16.labels import COUNTS
 from recipes.toons16.progress import Progress
-from recipes.toons16.training import Pictures, mean, set_lr, step_generator, to_unit
+from recipes.toons16.training import Pictures, channels_last, mean, set_lr, step_generator, to_unit
 
 FEATURES = 128
 
@@ -45,12 +44,6 @@ class Yardstick(nn.Module):
         return features, self.heads(features)
 
 
-def statistics(features: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean (D,) and covariance (D, D) of features (n, D)."""
-    f = features.double().numpy()
-    return f.mean(0), np.cov(f, rowvar=False)
-
-
 @torch.no_grad()
 def read(net: Yardstick, images: Tensor) -> tuple[Tensor, Tensor]:
     """Features (n, 128) and logits of uint8 images (n, 3, S, S)."""
@@ -61,13 +54,12 @@ def read(net: Yardstick, images: Tensor) -> tuple[Tensor, Tensor]:
 def accuracies(logits: Tensor, labels: Tensor, counts: tuple[int, ...]) -> list[float]:
     """Share of pictures whose label is read as asked for, one figure a label."""
     return [
-        (part.argmax(1) == labels[:, i]).double().mean().item() for i, part in enumerate(logits.split(list(counts), dim=1))
+        (part.argmax(1) == labels[:, i]).double().mean().item()
+        for i, part in enumerate(logits.split(list(counts), dim=1))
     ]
 
 
 def load_yardstick(run: Path) -> Yardstick:
-    from safetensors.torch import load_file
-
     net = Yardstick()
     net.load_state_dict(load_file(run / "yardstick.safetensors"))
     return net.eval()
@@ -85,7 +77,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     pictures = Pictures(args.run / "train.npz")
-    net = Yardstick().to(memory_format=torch.channels_last)
+    net = channels_last(Yardstick())
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, betas=(0.9, 0.99), weight_decay=0.02)
     losses: list[float] = []
     with Progress("yardstick", args.steps) as progress:
@@ -104,12 +96,12 @@ def main() -> None:
 
     net.eval()
     save_file({k: v.contiguous() for k, v in net.state_dict().items()}, args.run / "yardstick.safetensors")
-    reference = {}
+    reference: dict[str, Tensor] = {}
     for split in ("test", "test2"):
         held_out = Pictures(args.run / f"{split}.npz")
         features, logits_all = read(net, held_out.images)
-        mu, cov = statistics(features)
-        reference |= {f"{split}.mean": torch.from_numpy(mu), f"{split}.cov": torch.from_numpy(cov)}
+        fit = Gaussian.fit(features.double().numpy())
+        reference |= {f"{split}.mean": torch.from_numpy(fit.mean), f"{split}.cov": torch.from_numpy(fit.covariance)}
         print(split, "class, background, colour accuracy", accuracies(logits_all, held_out.labels, net.counts))
     save_file(reference, args.run / "reference.safetensors")
 
