@@ -64,7 +64,7 @@ def _folder(model: str | Path, shipped: list[str]) -> Path:
             raise UnknownModelError(f"folder {str(model)!r} is no bundle: it has no {MANIFEST}")
         return path
     close = difflib.get_close_matches(str(model), shipped, n=2, cutoff=0.5)
-    hint = f", did you mean {' or '.join(close)}?" if close else ""
+    hint = f", did you mean {' or '.join(close)}?" if close else "."
     names = ", ".join(shipped) or "none"
     raise UnknownModelError(f"unknown model {str(model)!r}{hint} Shipped models: {names}; or give a bundle's folder")
 

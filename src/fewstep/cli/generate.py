@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from fewstep.cli.parser import Parser, integer, label
@@ -82,11 +83,17 @@ def run(args: argparse.Namespace) -> int:
         }
         print(json.dumps(report))
     elif not args.quiet:
-        for file, seed, labels in zip(files, result.seeds, result.labels, strict=False):
-            words = ", ".join(f"{table} {value}" for table, value in labels.items())
-            made = f"{words}, seed {seed}" if len(files) == len(result.seeds) else f"seeds from {seed}"
-            print(f"{file}: {result.model}, {result.steps} steps, {made}")
+        steps = f"{result.steps} step{'s' if result.steps > 1 else ''}"
+        made = [_describe(*image) for image in zip(result.labels, result.seeds, strict=True)]
+        if len(files) != len(made):
+            made = [f"{len(made)} pictures, the first {made[0]}"]
+        for file, picture in zip(files, made, strict=True):
+            print(f"{file}: {result.model}, {steps}, {picture}")
     return 0
+
+
+def _describe(labels: Mapping[str, str], seed: int) -> str:
+    return ", ".join([*(f"{table} {value}" for table, value in labels.items()), f"seed {seed}"])
 
 
 def _progress(done: int, n: int) -> None:

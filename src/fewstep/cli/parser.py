@@ -7,26 +7,25 @@ import argparse
 import os
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 from fewstep.errors import InputError
 
-Action = TypeVar("Action", bound=argparse.Action)
 PREFIX = "FEWSTEP_"
 SWITCHES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+NO_VARIABLE = ("help", "version")
 MAX_DIGITS = 40
 
 
 class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
-        self.flags: list[argparse.Action] = []
         options.setdefault("usage", f"{options.get('prog', 'fewstep')} [options]")
         super().__init__(formatter_class=Formatter, allow_abbrev=False, **options)
 
-    def _add_action(self, action: Action) -> Action:
-        if action.option_strings and action.dest != argparse.SUPPRESS and action.dest not in ("help", "version"):
-            self.flags.append(action)
-        return super()._add_action(action)
+    @property
+    def flags(self) -> list[argparse.Action]:
+        """Every option but --help and --version."""
+        return [action for action in self._actions if action.option_strings and action.dest not in NO_VARIABLE]
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
@@ -68,7 +67,7 @@ class Formatter(argparse.HelpFormatter):
         return f"{', '.join(action.option_strings)} {action.metavar or action.dest.upper()}"
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if not action.option_strings or action.dest in ("help", "version"):
+        if not action.option_strings or action.dest in NO_VARIABLE:
             return action.help
         return f"{action.help or ''} [{variable(action)}]"
 
