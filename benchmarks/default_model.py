@@ -98,6 +98,8 @@ def peers(model: str, checkpoint: Path, threads: int, wanted: Sequence[str]) -> 
 def compare(makers: dict[str, Make], model: str, batch: int, steps: int, rounds: int) -> dict[str, Any]:
     manifest = open_model(model).manifest
     schedule = contract_schedule(manifest, steps)
+    if not isinstance(schedule, Schedule):
+        raise SystemExit(f"{model} uses guidance, which the peers here do not")
     labels = np.array([[i % len(table.values) for table in manifest.labels] for i in range(batch)], np.int64)
     seeds = list(range(batch))
     runs = {name: partial(make, seeds, labels, schedule) for name, make in makers.items()}
