@@ -21,7 +21,7 @@ OPENS_FILES = b"EPContext"  # an operator that reads a file of its own
 ONE, MANY = False, True
 # message -> field number -> (message, may be repeated): all ways from a model to its tensors and operators
 CHILDREN: Mapping[str, Mapping[int, tuple[str, bool]]] = {
-    "model": {7: ("graph", ONE), 20: ("training", MANY), 25: ("function", MANY)},
+    "model": {7: ("graph", ONE), 8: ("opset", MANY), 20: ("training", MANY), 25: ("function", MANY)},
     "training": {1: ("graph", ONE), 2: ("graph", ONE)},
     "function": {7: ("node", MANY), 11: ("attribute", MANY)},
     "graph": {1: ("node", MANY), 5: ("tensor", MANY), 11: ("input", MANY), 12: ("output", MANY), 15: ("sparse", MANY)},
@@ -69,8 +69,8 @@ def read_graph(data: bytes, name: str) -> Graph:
         raise InputError(f"{name}: expected an ONNX model, got onnxruntime's own format")
     walk = _Walk(Document(data, name, MAX_FIELDS))
     walk.visit("model", walk.document.whole, 0)
-    if not walk.graph.outputs:
-        raise walk.refuse("it has no graph with outputs")
+    if not walk.graph.outputs or not walk.has_opset:
+        raise walk.refuse("it has no graph with outputs, or no opset")
     return walk.graph
 
 
@@ -78,6 +78,7 @@ class _Walk:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.graph = Graph()
+        self.has_opset = False
 
     def refuse(self, why: str) -> InputError:
         return InputError(f"{self.document.name}: not a whole ONNX model that fewstep runs: {why}")
@@ -98,6 +99,8 @@ class _Walk:
             in_main_graph = message == "graph" and depth == 1
             if child == "tensor":
                 self._tensor(value, in_main_graph)
+            elif child == "opset":
+                self.has_opset = True
             elif child in ("input", "output"):
                 if in_main_graph:
                     (self.graph.inputs if child == "input" else self.graph.outputs).append(self._value_name(value))

@@ -36,7 +36,7 @@ def read_regular(folder: int, name: str, max_size: int, size: int | None = None,
         descriptor = os.open(name, _READ | os.O_NONBLOCK | os.O_NOCTTY, dir_fd=folder)
     except OSError as error:
         raise InputError(f"{name}: cannot be opened: {_reason(error)}") from error
-    with open(descriptor, "rb", buffering=0) as file:
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise InputError(f"{name}: expected a regular file, got a folder, device, pipe or socket")
@@ -46,7 +46,9 @@ def read_regular(folder: int, name: str, max_size: int, size: int | None = None,
             raise InputError(f"{name}: expected {size} bytes, got {found.st_size}; it is damaged or incomplete")
         if found.st_size > max_size:
             raise InputError(f"{name}: expected at most {max_size} bytes, got {found.st_size}")
-        return _read_all(file.fileno(), found.st_size, name)
+        return _read_all(descriptor, found.st_size, name)
+    finally:
+        os.close(descriptor)
 
 
 def _read_all(descriptor: int, size: int, name: str) -> bytes:

@@ -15,7 +15,7 @@ _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 def loads(data: bytes, name: str, max_size: int) -> Any:
     """The value of a UTF-8 document of at most max_size bytes and MAX_DEPTH levels.
 
-    Refuses duplicate keys, NaN, infinities and numbers that overflow to one. Raises InputError naming the document.
+    Refuses duplicate keys, -0, NaN, infinities and numbers that overflow to one. Raises InputError naming the document.
     """
     if len(data) > max_size:
         raise InputError(f"{name}: expected at most {max_size} bytes, got {len(data)}")
@@ -26,7 +26,9 @@ def loads(data: bytes, name: str, max_size: int) -> Any:
             raise InputError(f"{name}: nested deeper than {MAX_DEPTH} levels at byte {token.start()}")
     try:
         text = data.decode("utf-8")
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
+        return json.loads(
+            text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite, parse_int=_integer
+        )
     except UnicodeDecodeError as error:
         raise InputError(f"{name}: not UTF-8 at byte {error.start}") from error
     except ValueError as error:
@@ -43,6 +45,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(word: str) -> float:
     raise ValueError(f"{word} is not a JSON number")
+
+
+def _integer(digits: str) -> int:
+    if digits == "-0":
+        raise ValueError("-0 is an integer to some readers and a fraction to others")
+    return int(digits)
 
 
 def _finite(digits: str) -> float:
