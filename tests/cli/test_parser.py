@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from fewstep.cli.main import COMMANDS, make_parser
@@ -45,11 +47,9 @@ def test_every_flag_of_every_command_has_a_variable_named_in_its_help(capsys: py
             parse(name, "--help")
         text = capsys.readouterr().out
         assert "-h, --help" in text
-        shown = [
-            line.split()[0] for line in text.replace("[FEWSTEP_", "\n[FEWSTEP_").splitlines() if "[FEWSTEP_" in line
-        ]
-        flags = [line for line in text.splitlines() if line.startswith("  -") and "--help" not in line]
-        assert len(shown) == len(flags), name
+        flags = re.findall(r"^  (?:-\w, )?--([\w-]+)", text, re.MULTILINE)
+        variables = [f"FEWSTEP_{flag.replace('-', '_').upper()}" for flag in flags if flag != "help"]
+        assert re.findall(r"\[(FEWSTEP_\w+)\]", text) == variables, name
 
 
 def test_a_variable_can_be_what_is_required(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,11 +5,11 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
-from fewstep.cli import doctor, export, generate, inspect, models
+from fewstep.cli import doctor, evaluate, export, generate, inspect, models
 from fewstep.cli.parser import Parser
 from fewstep.errors import FewstepError, InputError
 
-COMMANDS = (generate, models, inspect, doctor, export)
+COMMANDS = (generate, models, inspect, evaluate, doctor, export)
 DEBUG = "FEWSTEP_DEBUG"
 USAGE = "fewstep COMMAND [options]"
 EPILOG = (
