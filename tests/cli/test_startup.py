@@ -1,0 +1,23 @@
+"""What one `fewstep generate` costs beside its network: the modules it imports and the memory at its peak."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from small_bundle import write_bundle
+
+CODE = """
+import json, resource, sys
+from fewstep.cli.main import main
+code = main()
+heavy = sorted({"torch", "onnx", "diffusers", "transformers", "scipy", "triton"} & set(sys.modules))
+print(json.dumps({"code": code, "heavy": heavy, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+"""
+
+
+def test_a_picture_needs_neither_torch_nor_400_megabytes(tmp_path: Path) -> None:
+    argv = ["generate", "-m", str(write_bundle(tmp_path / "small")), "-o", str(tmp_path / "a.png"), "-q"]
+    done = subprocess.run([sys.executable, "-c", CODE, *argv], capture_output=True, text=True, check=True)
+    facts = json.loads(done.stdout)
+    assert facts["code"] == 0 and facts["heavy"] == [] and facts["peak_mb"] < 400
