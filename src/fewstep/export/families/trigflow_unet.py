@@ -56,7 +56,8 @@ class FilmBlock(nn.Module):
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
         h = self.conv1(F.silu(self.norm1(x)))
         scale, shift = self.film(e)[:, :, None, None].chunk(2, dim=1)
-        return x + self.conv2(F.silu(self.norm2(h) * (1 + scale) + shift))
+        residual: Tensor = self.conv2(F.silu(self.norm2(h) * (1 + scale) + shift))
+        return x + residual
 
 
 class SelfAttention(nn.Module):
@@ -75,10 +76,15 @@ class SelfAttention(nn.Module):
         qkv = self.qkv(self.norm(x)).reshape(-1, 3, self.heads, D, H * W)
         q, k, v = qkv[:, 0], qkv[:, 1], qkv[:, 2]  # (B, heads, D, N)
         weights = torch.softmax(q.transpose(-1, -2) @ k * D**-0.5, dim=-1)
-        return x + self.out((v @ weights.transpose(-1, -2)).reshape(-1, C, H, W))
+        attended: Tensor = self.out((v @ weights.transpose(-1, -2)).reshape(-1, C, H, W))
+        return x + attended
 
 
 class TrigFlowUNet(nn.Module):
+    """Its F has the shape of x: (B, 3, H, W)."""
+
+    frequencies: Tensor
+
     def __init__(self, config: TrigFlowUNetConfig = PRESETS["toons16-32"]) -> None:
         super().__init__()
         self.config = config
@@ -88,9 +94,10 @@ class TrigFlowUNet(nn.Module):
         self.register_buffer("frequencies", frequencies, persistent=False)
         self.time_in = nn.Linear(2 * TIME_FREQUENCIES, E)
         self.time_out = nn.Linear(E, E)
-        self.label_tables = nn.ModuleList(nn.Embedding(n + 1, E) for n in config.labels)  # row n: the null label
-        for table in self.label_tables:
+        tables = [nn.Embedding(n + 1, E) for n in config.labels]  # row n: the null label
+        for table in tables:
             nn.init.normal_(table.weight, std=0.5)
+        self.label_tables = nn.ModuleList(tables)
 
         self.conv_in = nn.Conv2d(pixels, a, 3, padding=1)
         self.down1 = FilmBlock(a, E)
@@ -115,7 +122,7 @@ class TrigFlowUNet(nn.Module):
         return torch.tensor(self.config.labels)
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
-        """x: (B, 3, H, W), the state over sigma_data; t: (B,) in [0, pi/2]; labels: (B, len(config.labels)) int64. Returns F."""
+        """Returns F. x: (B, 3, H, W), the state over sigma_data; t: (B,) in [0, pi/2]; labels: (B, L) int64."""
         angles = t[:, None] * self.frequencies
         e = self.time_out(F.silu(self.time_in(torch.cat([angles.cos(), angles.sin()], dim=1))))
         for i, table in enumerate(self.label_tables):
