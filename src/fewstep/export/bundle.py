@@ -35,7 +35,7 @@ def write_bundle(
     entries = {name: FileEntry(hashlib.sha256(data).hexdigest(), len(data)) for name, data in sorted(files.items())}
     manifest = Manifest(**vars(contract), family=family, state=state, components=components, files=entries)
     target = Path(out)
-    _check_target(target, overwrite)
+    check_target(target, overwrite)
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
         try:
@@ -64,7 +64,8 @@ def _plain(value: object) -> object:
     return {field.name: getattr(value, field.name) for field in fields(value)}  # type: ignore[arg-type]
 
 
-def _check_target(target: Path, overwrite: bool) -> None:
+def check_target(target: Path, overwrite: bool) -> None:
+    """Raises OutputError if `target` may not be written: it exists, or, with `overwrite`, is no bundle folder."""
     if not os.path.lexists(target):
         return
     if not overwrite:

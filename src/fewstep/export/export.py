@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import onnxruntime as ort
 import torch
@@ -12,7 +13,7 @@ from fewstep.engine.bundle_manifest import Component, StateSpec, TensorSpec
 from fewstep.engine.fields import one_of, refuse
 from fewstep.engine.manifest_reader import DENOISER, FILE
 from fewstep.errors import BackendError
-from fewstep.export.bundle import write_bundle
+from fewstep.export.bundle import check_target, write_bundle
 from fewstep.export.checkpoint import read_checkpoint
 from fewstep.export.config import CONTRACT
 from fewstep.export.families.trigflow_unet import TrigFlowUNet
@@ -43,6 +44,7 @@ def export_checkpoint(
     the graph does not compute what the network does.
     """
     one_of(dtype, "dtype", tuple(STORED))
+    check_target(Path(out), overwrite)
     checkpoint = read_checkpoint(path)
     if clash := {GRAPH, WEIGHTS, FILE} & checkpoint.files.keys():
         raise refuse(f"{CONTRACT}: include", "other names than those of the bundle's own files", sorted(clash))
