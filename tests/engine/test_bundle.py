@@ -162,6 +162,11 @@ def test_sizes_are_checked_before_reading(tmp_path: Path, name: str) -> None:
     refused(folder, f"{name}.*(at most|from 0 to) [0-9]+")
 
 
+def test_a_bundle_larger_than_the_memory_is_not_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PHYS_PAGES": 2, "SC_PAGE_SIZE": 100}[name])
+    refused(folder, r"bundle\.json: files: expected at most 200 bytes, this machine's memory, got [0-9]+ in all")
+
+
 def test_opening_imports_neither_torch_nor_onnx() -> None:
     code = "import sys, fewstep.engine.bundle; print(*{'torch', 'onnx', 'onnxruntime'} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -37,6 +37,7 @@ class Bundle:
             with open_folder(path) as folder:
                 data = read_regular(folder, FILE, MAX_MANIFEST, hard_links=hard_links)
                 manifest = parse_manifest(data)
+                _check_room(manifest)
                 files = {name: _read_file(folder, name, entry, hard_links) for name, entry in manifest.files.items()}
             for component in manifest.components.values():
                 _check_component(component, files)
@@ -48,6 +49,13 @@ class Bundle:
         """The graph and the weights files (name, bytes) of a component, for onnxruntime's loading from memory."""
         spec = self.manifest.components[component]
         return self.files[spec.graph], [(name, self.files[name]) for name in spec.weights]
+
+
+def _check_room(manifest: Manifest) -> None:
+    size = sum(entry.size for entry in manifest.files.values())
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if size > memory:
+        raise InputError(f"{FILE}: files: expected at most {memory} bytes, this machine's memory, got {size} in all")
 
 
 def _read_file(folder: int, name: str, entry: FileEntry, hard_links: bool) -> bytes:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from fewstep.errors import InputError
 
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-_CHUNK = 1 << 24
+_CHUNK = 1 << 30  # one read, so one copy, for most files
 
 
 @contextmanager
