@@ -62,10 +62,7 @@ class Reference:
 
 
 class Network:
-    """A fixed random two-layer convolution with a smooth dependence on time; float32, outputs of order one.
-
-    The target time that two-time networks are told is ignored, as diffusers' loop has no place for it.
-    """
+    """A fixed random two-layer convolution with a smooth dependence on time; float32, outputs of order one."""
 
     def __init__(self) -> None:
         generator = torch.Generator().manual_seed(SEED)
@@ -73,7 +70,7 @@ class Network:
         self.outward = torch.randn(SHAPE[1], 8, 3, 3, generator=generator) / 4
         self.phase = torch.rand(8, generator=generator) * 2 * math.pi
 
-    def __call__(self, u: torch.Tensor, tau: float, target: float = 0.0) -> torch.Tensor:
+    def __call__(self, u: torch.Tensor, tau: float) -> torch.Tensor:
         bias = torch.sin(self.phase + 0.003 * float(tau))
         hidden = torch.nn.functional.conv2d(u, self.inward, bias, padding=1)
         return torch.nn.functional.conv2d(torch.tanh(hidden), self.outward, padding=1)

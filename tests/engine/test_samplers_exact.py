@@ -147,7 +147,7 @@ def test_two_time_networks_jump_exactly(
 
     first, last = level(float(table.tau[0])), level(float(table.target[-1]))
     start = exact_start(table, first)
-    out = sample(table, Network(table, jump), start, fresh)
+    out = sample(table, Network(table, jump), start, fresh, with_target=True)
     assert mean_and_variance(out) == pytest.approx((last.alpha * MU, last.variance), rel=1e-9)
     if not table.draws.any():
         np.testing.assert_allclose(out, first.moved(table.init * start, last), rtol=1e-9, atol=1e-9)

@@ -1,7 +1,6 @@
 """Every first-order sampler lands on the exact marginals, whatever its share of fresh noise."""
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -129,7 +128,7 @@ def assert_exact_marginals(table: Schedule, level: Callable[[float], Level], raw
     share of fresh noise, must land on the exact marginal of the next level.
     """
 
-    def posterior_draw(x: Array, tau: float, target: float = math.nan) -> Array:
+    def posterior_draw(x: Array, tau: float) -> Array:
         at = level(tau)
         x_0 = at.denoised(x) + at.posterior_std() * posterior_noise(len(network.seen) - 1)
         return raw(at, tau, x, x_0)

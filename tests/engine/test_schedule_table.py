@@ -41,6 +41,20 @@ def test_any_array_library_gives_the_same(name: str) -> None:
     np.testing.assert_allclose(in_numpy, in_torch.numpy(), rtol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["meanflow", "shortcut", "imm", "ctm", "flow-map-euler"])
+def test_networks_of_two_times_are_told_the_target_when_asked(name: str) -> None:
+    table, told = schedule(name, 4), []
+
+    def network(u: Any, *times: float) -> Any:
+        told.append(times)
+        return curved(u)
+
+    assert table.two_times
+    sample(table, network, NOISE[0], numpy_draw(float))
+    sample(table, network, NOISE[0], numpy_draw(float), with_target=True)
+    assert told == [(tau,) for tau in table.tau] + list(zip(table.tau, table.target, strict=True))
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_float32_state_stays_float32(name: str) -> None:
     table = schedule(name, 4)

@@ -54,19 +54,26 @@ def _weighted(*terms: tuple[float, Any]) -> Any:
     return total
 
 
-def sample(schedule: Schedule | GuidedSchedule, network: Callable[..., Any], noise: X, draw: Callable[[int], X]) -> X:
+def sample(
+    schedule: Schedule | GuidedSchedule,
+    network: Callable[..., Any],
+    noise: X,
+    draw: Callable[[int], X],
+    *,
+    with_target: bool = False,
+) -> X:
     """Run the schedule from unit normal noise of any shape and float dtype; the state keeps that dtype.
 
-    network(u, tau) returns m like u, with tau a Python float; a schedule of two times calls
-    network(u, tau, target); with a GuidedSchedule it returns (m_null, m_cond). draw(i) returns fresh unit noise like
-    `noise` and is called exactly at the steps where the reference draws, in order, after the network.
+    network(u, tau) returns m like u, with tau a Python float; with a GuidedSchedule it returns (m_null, m_cond).
+    draw(i) returns fresh unit noise like `noise` and is called exactly at the steps where the reference draws, in
+    order, after the network. with_target: call network(u, tau, target), for networks of two times.
     """
     table = schedule if isinstance(schedule, Schedule) else schedule.schedule
     x: Any = table.init * noise
     h: Any = None
     for i in range(len(table)):
-        times = (float(table.tau[i]), float(table.target[i])) if table.two_times else (float(table.tau[i]),)
-        m = network(float(table.s_in[i]) * x, *times)
+        times = (table.tau[i], table.target[i]) if with_target else (table.tau[i],)
+        m = network(float(table.s_in[i]) * x, *map(float, times))
         z = draw(i) if table.draws[i] else None
         x, h = advance(schedule, i, x, m, h, z)
     out: X = table.out_scale * x

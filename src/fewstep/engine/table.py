@@ -30,7 +30,7 @@ class Schedule:
 
     Each column is a read-only float64 array of length N. `draws` is 1.0 where the reference draws z_i, even if c is 0
     there, else 0.0. `r` is inf where nothing is clamped. `target` is the time the step goes to, in the units of tau,
-    for networks of two times (MeanFlow, shortcut, IMM, CTM, flow maps), called as network(u, tau, target), else NaN.
+    for networks of two times (MeanFlow, shortcut, IMM, CTM, flow maps), else NaN; see sample(with_target=True).
     An illegal table raises InputError.
     """
 
@@ -98,7 +98,7 @@ class Schedule:
 
     @property
     def two_times(self) -> bool:
-        """Whether the network takes (u, tau, target) rather than (u, tau)."""
+        """Whether the network is conditioned on the target time as well as on tau."""
         return not np.isnan(self.target).all()
 
     def guided(self, guidance: float | Sequence[float]) -> GuidedSchedule:
