@@ -7,6 +7,7 @@ the target network's f(x_s, s) under a pseudo-Huber loss. N grows 8 -> 16 -> 24.
 
 import argparse
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -31,6 +32,7 @@ from recipes.toons16.trigflow import ddim, denoise, guided, per_image
 GRIDS = ((0.4, 8), (0.75, 16), (1.0, 24))  # up to this share of the run, so many intervals
 PURE_NOISE = 0.15  # share of each batch at t = pi/2, where one-step generation starts
 TARGET_EMA = 0.95
+CHECKPOINT_EVERY = 250
 
 
 def intervals(progress: float) -> int:
@@ -44,7 +46,7 @@ def pseudo_huber(difference: Tensor) -> Tensor:
     return (flat.square().sum(1) + c * c).sqrt() - c
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, default=Path("runs/toons16-32"))
     parser.add_argument("--preset", default="toons16-32")
@@ -54,7 +56,7 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, default=1.5)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
 
     torch.set_num_threads(args.threads)
     pictures = Pictures(args.run / "train.npz")
@@ -96,7 +98,7 @@ def main() -> None:
             lerp_towards(ema, net, ema_weight(0.995, step))
             losses = [*losses[-199:], loss.item()]
             progress.update(step + 1, f"N {N} loss {mean(losses):.5f}")
-            if (step + 1) % 250 == 0:
+            if (step + 1) % CHECKPOINT_EVERY == 0:
                 save_checkpoint(checkpoint, step + 1, optimizer, nets)
     save_file({k: v.contiguous() for k, v in ema.state_dict().items()}, args.run / "student.safetensors")
 

@@ -8,7 +8,7 @@ sampling at two times.
 import argparse
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +71,7 @@ def contact_sheet(images: Tensor, path: Path, columns: int = 16, zoom: int = 3) 
     Image.fromarray(sheet).resize((columns * side * zoom, rows * side * zoom), Image.Resampling.NEAREST).save(path)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("rows", nargs="*", default=ROWS)
     parser.add_argument("--run", type=Path, default=Path("runs/toons16-32"))
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=0, help="pictures a row to compare with the training set")
     parser.add_argument("--checkpoint", action="store_true", help="the running averages of an unfinished training")
     parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
 
     torch.set_num_threads(args.threads)
     yardstick = load_yardstick(args.run)

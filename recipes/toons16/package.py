@@ -8,6 +8,7 @@ import argparse
 import json
 import math
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -88,14 +89,14 @@ def _write_json(path: Path, document: dict[str, Any]) -> None:
     path.write_text(json.dumps(document, indent=2) + "\n")
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, default=Path("runs/toons16-32"))
     parser.add_argument("--preset", default="toons16-32")
     parser.add_argument("--name", default="toons16")
     parser.add_argument("--checkpoints", type=Path, default=HERE / "checkpoints")
     parser.add_argument("--models", type=Path, default=HERE.parents[1] / "src/fewstep/models")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     for name, kind in ((args.name, "student"), (f"{args.name}-teacher", "teacher")):
         write_checkpoint(args.checkpoints / name, args.run, args.preset, kind)
         made = export_checkpoint(args.checkpoints / name, args.models / name, overwrite=True)

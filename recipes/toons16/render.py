@@ -8,6 +8,7 @@ import argparse
 import hashlib
 import io
 import json
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from multiprocessing import Pool
@@ -75,14 +76,14 @@ def render_split(split: str, per_class: int, size: int, path: Path, workers: int
     partial.rename(path)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, default=Path("runs/toons16-32"))
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--train", type=int, default=3750, help="pictures a class in the training split")
     parser.add_argument("--test", type=int, default=625, help="pictures a class in each of the two held-out splits")
     parser.add_argument("--workers", type=int, default=2)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     args.run.mkdir(parents=True, exist_ok=True)
     for split, per_class in (("train", args.train), ("test", args.test), ("test2", args.test)):
         path = args.run / f"{split}.npz"

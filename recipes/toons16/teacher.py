@@ -7,6 +7,7 @@ weights.
 
 import argparse
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -27,6 +28,7 @@ from recipes.toons16.training import (
 )
 from recipes.toons16.trigflow import per_image
 
+CHECKPOINT_EVERY = 500
 LABEL_DROPOUT = 0.12
 
 
@@ -35,7 +37,7 @@ def learning_rate(peak: float, step: int, steps: int) -> float:
     return peak * warmup * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, default=Path("runs/toons16-32"))
     parser.add_argument("--preset", default="toons16-32")
@@ -45,7 +47,7 @@ def main() -> None:
     parser.add_argument("--ema", type=float, default=0.999)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
 
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
@@ -77,7 +79,7 @@ def main() -> None:
             lerp_towards(ema, net, ema_weight(args.ema, step))
             losses = [*losses[-199:], loss.item()]
             progress.update(step + 1, f"loss {mean(losses):.4f}")
-            if (step + 1) % 500 == 0:
+            if (step + 1) % CHECKPOINT_EVERY == 0:
                 save_checkpoint(checkpoint, step + 1, optimizer, nets)
     save_file({k: v.contiguous() for k, v in ema.state_dict().items()}, args.run / "teacher.safetensors")
 

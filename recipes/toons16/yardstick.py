@@ -8,6 +8,7 @@ python -m recipes.toons16.yardstick trains it and writes yardstick.safetensors a
 
 import argparse
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -65,14 +66,14 @@ def load_yardstick(run: Path) -> Yardstick:
     return net.eval()
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, default=Path("runs/toons16-32"))
     parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
 
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
