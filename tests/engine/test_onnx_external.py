@@ -181,6 +181,20 @@ def test_a_tensor_in_two_halves_is_refused(tmp_path: Path) -> None:
         Bundle.open(forgery.write(tmp_path))
 
 
+def test_a_message_given_twice_is_refused() -> None:
+    """Protobuf would merge the two graphs."""
+    with pytest.raises(InputError, match="field 7 of a model is malformed or given twice"):
+        read_graph(BYTES + BYTES, "g")
+
+
+def test_a_tag_that_overflows_is_refused() -> None:
+    """Cut to 32 bits it is the graph's; as a 35-bit number it is some unknown field's, which is skipped."""
+    at = len(ModelProto(ir_version=model().ir_version).SerializeToString())
+    assert BYTES[at] == 7 << 3 | 2
+    with pytest.raises(InputError, match=f"malformed at byte {at + len(BYTES)} of"):
+        read_graph(BYTES + BYTES[:at] + b"\xba\x80\x80\x80\x70" + BYTES[at + 1 :], "g")
+
+
 def test_a_graph_cut_anywhere_is_refused() -> None:
     for cut in range(len(BYTES)):
         with pytest.raises(InputError, match="cut: not a whole ONNX"):
@@ -219,12 +233,12 @@ def test_deep_graphs_are_refused() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"\x0a\x00" * 4_000_000, b"\x08\x01" * 4_000_000, b"\x3a\xff\xff\xff\x03" + b"\x0a\x00" * 4_194_303],
+    [b"\x0a\x00" * 4_000_000, b"\x08\x01" * 4_000_000, b"\x3a\xfe\xff\xff\x03" + b"\x0a\x00" * 4_194_303],
     ids=["empty fields", "numbers", "nodes"],
 )
 def test_a_graph_of_millions_of_fields_takes_bounded_time(data: bytes) -> None:
     start = time.process_time()
-    with pytest.raises(InputError, match=r"more fields than fewstep reads|not a whole ONNX"):
+    with pytest.raises(InputError, match="more fields than fewstep reads"):
         read_graph(data, "g")
     assert time.process_time() - start < 10
 

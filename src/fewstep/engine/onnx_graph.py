@@ -122,7 +122,7 @@ class _Walk:
             elif number == TENSOR_DTYPE:
                 dtype = self._integer(value)
             elif number == TENSOR_LOCATION:
-                external = external or self._integer(value) != 0
+                external = self._integer(value) != 0
             elif number == TENSOR_EXTERNAL:
                 key, text = self._entry(value)
                 if key in place:
