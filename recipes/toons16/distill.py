@@ -1,4 +1,4 @@
-"""Distils the teacher into a few-step student: python -m recipes.toons16.distill
+"""Distils the teacher into a few-step consistency model: python -m recipes.toons16.distill
 
 Discrete TrigFlow consistency distillation (Song et al. 2023, algorithm 2, in the TrigFlow form of Lu & Song 2024): on a
 uniform grid of N times, one guided DDIM step of the teacher takes x_t to x_s, and the student's f(x_t, t) is drawn to
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, default=Path("runs/toons16-32"))
     parser.add_argument("--preset", default="toons16-32")
-    parser.add_argument("--steps", type=int, default=4_000)
+    parser.add_argument("--steps", type=int, default=3_000)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=4e-4)
     parser.add_argument("--guidance", type=float, default=1.5)
@@ -67,8 +67,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     teacher.eval().requires_grad_(False)
     sd = net.config.sigma_data
     optimizer = torch.optim.Adam(net.parameters(), lr=args.lr, betas=(0.9, 0.99), fused=True)
-    checkpoint, nets = args.run / "student.pt", {"net": net, "target": target, "ema": ema}
-    start = resume(checkpoint, optimizer, nets)
+    checkpoint, nets = args.run / "consistency.pt", {"net": net, "target": target, "ema": ema}
+    start = resume(checkpoint, {"optimizer": optimizer}, nets)
 
     losses: list[float] = []
     with Progress("distil", args.steps, start) as progress:
@@ -99,8 +99,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             losses = [*losses[-199:], loss.item()]
             progress.update(step + 1, f"N {N} loss {mean(losses):.5f}")
             if (step + 1) % CHECKPOINT_EVERY == 0:
-                save_checkpoint(checkpoint, step + 1, optimizer, nets)
-    save_file({k: v.contiguous() for k, v in ema.state_dict().items()}, args.run / "student.safetensors")
+                save_checkpoint(checkpoint, step + 1, {"optimizer": optimizer}, nets)
+    save_file({k: v.contiguous() for k, v in ema.state_dict().items()}, args.run / "consistency.safetensors")
 
 
 if __name__ == "__main__":

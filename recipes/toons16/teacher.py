@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     sd = net.config.sigma_data
     optimizer = torch.optim.AdamW(net.parameters(), lr=args.lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     checkpoint, nets = args.run / "teacher.pt", {"net": net, "ema": ema}
-    start = resume(checkpoint, optimizer, nets)
+    start = resume(checkpoint, {"optimizer": optimizer}, nets)
 
     losses: list[float] = []
     with Progress("teacher", args.steps, start) as progress:
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             losses = [*losses[-199:], loss.item()]
             progress.update(step + 1, f"loss {mean(losses):.4f}")
             if (step + 1) % CHECKPOINT_EVERY == 0:
-                save_checkpoint(checkpoint, step + 1, optimizer, nets)
+                save_checkpoint(checkpoint, step + 1, {"optimizer": optimizer}, nets)
     save_file({k: v.contiguous() for k, v in ema.state_dict().items()}, args.run / "teacher.safetensors")
 
 

@@ -63,19 +63,24 @@ def ema_weight(decay: float, step: int) -> float:
     return 1 - min(decay, (1 + step) / (10 + step))
 
 
-def save_checkpoint(path: Path, step: int, optimizer: torch.optim.Optimizer, nets: Mapping[str, nn.Module]) -> None:
-    state: dict[str, Any] = {name: net.state_dict() for name, net in nets.items()}
+Optimizers = Mapping[str, torch.optim.Optimizer]
+
+
+def save_checkpoint(path: Path, step: int, optimizers: Optimizers, nets: Mapping[str, nn.Module]) -> None:
+    state: dict[str, Any] = {name: optimizer.state_dict() for name, optimizer in optimizers.items()}
+    state |= {name: net.state_dict() for name, net in nets.items()}
     partial = path.with_suffix(".partial")
-    torch.save({"step": step, "optimizer": optimizer.state_dict(), **state}, partial)
+    torch.save({"step": step, **state}, partial)
     partial.rename(path)
 
 
-def resume(path: Path, optimizer: torch.optim.Optimizer, nets: Mapping[str, nn.Module]) -> int:
+def resume(path: Path, optimizers: Optimizers, nets: Mapping[str, nn.Module]) -> int:
     """Loads path if it exists; returns the number of steps already done."""
     if not path.exists():
         return 0
     state = torch.load(path, weights_only=True)
-    optimizer.load_state_dict(state["optimizer"])
+    for name, optimizer in optimizers.items():
+        optimizer.load_state_dict(state[name])
     for name, net in nets.items():
         net.load_state_dict(state[name])
     return int(state["step"])

@@ -54,18 +54,18 @@ def test_no_label_outside_its_table(rendered: Path) -> None:
         assert split["labels"][:, 0].tolist() == list(range(16))
 
 
-@pytest.mark.parametrize("kind", ["teacher", "student"])
+@pytest.mark.parametrize("kind", ["teacher", "consistency"])
 def test_an_interrupted_training_ends_with_the_same_weights(
     kind: str, rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = {"teacher": teacher, "student": distill}[kind]
+    module = {"teacher": teacher, "consistency": distill}[kind]
     monkeypatch.setattr(module, "CHECKPOINT_EVERY", 2)
     weights = []
     for name, interrupted in (("whole", False), ("resumed", True)):
         run = tmp_path / name
         run.mkdir()
         (run / "train.npz").symlink_to(rendered / "train.npz")
-        if kind == "student":
+        if kind == "consistency":
             torch.manual_seed(0)
             save_file(TrigFlowUNet().state_dict(), run / "teacher.safetensors")
         arguments = ["--run", str(run), "--batch", "2", "--steps", "4"]
