@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from fewstep.evaluation import FILE as EVALUATION
@@ -69,14 +69,15 @@ def write_checkpoint(folder: Path, run: Path, preset: str, kind: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     config = PRESETS[preset]
     weights = load_file(run / f"{kind}.safetensors")
-    save_file({key: value.half().contiguous() for key, value in weights.items()}, folder / "model.safetensors")
+    stored = save({key: value.half().contiguous() for key, value in weights.items()}, metadata={"format": "pt"})
+    (folder / "model.safetensors").write_bytes(stored)
     _write_json(folder / "config.json", {"_class_name": "TrigFlowUNet", **asdict(config)})
     include = ["README.md"]
     if kind == "student":
         x = torch.zeros(2, 3, config.image_size, config.image_size)
         model = export_graph(Readings(load_yardstick(run)), {"x": x}, "readings")
         (folder / YARDSTICK).write_bytes(model.SerializeToString(deterministic=True))
-        shutil.copy(run / REFERENCE, folder / REFERENCE)
+        (folder / REFERENCE).write_bytes((run / REFERENCE).read_bytes())
         teacher = f"{folder.name}-teacher"
         _write_json(folder / EVALUATION, {"yardstick": YARDSTICK, "reference": REFERENCE, "teacher": teacher})
         include += [YARDSTICK, REFERENCE, EVALUATION]

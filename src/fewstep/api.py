@@ -2,7 +2,6 @@
 
 import difflib
 import os
-from importlib import resources
 from pathlib import Path
 
 from fewstep.engine.bundle import Bundle
@@ -39,7 +38,7 @@ def load(
 
 def shipped_models() -> dict[str, Path]:
     """The models in the package: name -> folder."""
-    folder = Path(str(resources.files("fewstep"))) / "models"
+    folder = Path(__file__).parent / "models"
     return {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{MANIFEST}"))}
 
 

@@ -8,13 +8,14 @@ not FID. Compare rows of one table with each other and with its floor, the secon
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 from safetensors.numpy import load as load_safetensors
 
-from fewstep.api import load, open_model
+from fewstep.api import load, open_model, shipped_models
 from fewstep.engine import strict_json
 from fewstep.engine.bundle import Bundle
 from fewstep.engine.bundle_manifest import Component, ImageSpec, LabelTable, TensorSpec
@@ -116,20 +117,24 @@ class Yardstick:
         return readings[:, :D].astype(np.float64), np.stack([part.argmax(1) for part in logits], axis=1)
 
 
-def evaluate(model: str = "toons16", n: int = 5000, *, progress: Progress | None = None) -> Iterator[Row]:
-    """Yields the rows of a model's table: the floor, its teacher at each of its step counts, then the model itself.
+def evaluate(model: str | Path = "toons16", n: int = 5000, *, progress: Progress | None = None) -> Iterator[Row]:
+    """Yields the rows of a model's table: the floor, its teacher (the bundle of that name beside it) at each of
+    its step counts, then the model itself.
 
     n: pictures a row, 500 to 100,000; figures of few pictures are biased up. Labels run through all values of the first
     table, the others are drawn from the seeds 0 to n - 1. progress(row, done, n) is called as pictures are made.
     """
     count = whole("n", n, MIN_PICTURES, MAX_PICTURES)
-    yardstick = Yardstick.open(open_model(model))
+    bundle = open_model(model)
+    yardstick = Yardstick.open(bundle)
     yield Row("real against real", 0, frechet(yardstick.held_out, yardstick.other), {})
-    for name in (yardstick.teacher, model):
-        pipe = load(name)
+    shipped = isinstance(model, str) and model in shipped_models()
+    teacher = yardstick.teacher if shipped else bundle.path.with_name(yardstick.teacher)
+    for source in (teacher, model):
+        pipe = load(source)
         if pipe.manifest.labels != yardstick.tables:
-            raise BundleError(f"{name}: its labels are not those of {model}, whose yardstick reads them")
-        for steps in sorted(pipe.manifest.schedule.steps, reverse=name != model):
+            raise BundleError(f"{source}: its labels are not those of {model}, whose yardstick reads them")
+        for steps in sorted(pipe.manifest.schedule.steps, reverse=source is teacher):
             yield _row(pipe, yardstick, steps, count, progress)
 
 
