@@ -2,7 +2,7 @@
 
 Adversarial distillation (Sauer et al. 2023) on the student's own states: it denoises pure noise, its picture is noised
 again to a later time as in sampling (Yin et al. 2024, section 4.5) and denoised once more, and a discriminator that
-sees pictures under noise (Wang et al. 2022) judges both. A pseudo-Huber anchor holds every picture to what the
+sees pictures under noise (Wang et al. 2022) judges both. A squared-error anchor holds every picture to what the
 consistency student made of the same state. Interrupted, it resumes where it was.
 """
 
@@ -18,7 +18,6 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from fewstep.export.families.trigflow_unet import TrigFlowUNet
-from recipes.toons16.distill import pseudo_huber
 from recipes.toons16.labels import COUNTS
 from recipes.toons16.progress import Progress
 from recipes.toons16.training import (
@@ -103,7 +102,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=2_000)
     parser.add_argument("--batch", type=int, default=32, help="pictures, each looked at twice")
     parser.add_argument("--lr", type=float, default=1e-4)
-    parser.add_argument("--anchor", type=float, default=1.0, help="weight of staying with the consistency student")
+    parser.add_argument("--anchor", type=float, default=1.0, help="weight of staying with the consistency model")
+    parser.add_argument("--adversarial", type=float, default=0.01, help="weight of the discriminator's verdict")
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args(argv)
@@ -142,16 +142,16 @@ def main(argv: Sequence[str] | None = None) -> None:
             judge.requires_grad_(False)
             score = judge(noised(fake, t, sd, g) / sd, t, both).mean()
             judge.requires_grad_(True)
-            distance = pseudo_huber(fake - anchored).mean() / math.sqrt(real[0].numel())
+            distance = (fake - anchored).square().mean()
             warmup = min(1.0, step / 100)  # the judge learns first
             set_lr(optimizer, args.lr * warmup * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / args.steps))))
             optimizer.zero_grad(set_to_none=True)
-            (args.anchor * distance - 0.01 * score).backward()
+            (args.anchor * distance - args.adversarial * score).backward()
             torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             optimizer.step()
             lerp_towards(ema, net, ema_weight(0.995, step))
             judged, apart = [*judged[-99:], judge_loss.item()], [*apart[-99:], distance.item()]
-            progress.update(step + 1, f"judge {mean(judged):.3f} from the anchor {mean(apart):.4f}")
+            progress.update(step + 1, f"judge {mean(judged):.3f} from the anchor {math.sqrt(mean(apart)):.4f}")
             if (step + 1) % CHECKPOINT_EVERY == 0:
                 save_checkpoint(checkpoint, step + 1, optimizers, nets)
     save_file({k: v.contiguous() for k, v in ema.state_dict().items()}, args.run / "student.safetensors")
