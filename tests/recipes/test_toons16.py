@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 import fewstep
 from fewstep.export.families.trigflow_unet import PRESETS, TrigFlowUNet
-from recipes.toons16 import distill, teacher
+from recipes.toons16 import adversarial, distill, teacher
 from recipes.toons16.labels import BACKGROUNDS, COLORS, COUNTS, SUBJECTS
 from recipes.toons16.package import TEACHER_STEPS, contract
 from recipes.toons16.render import render, render_split
@@ -54,20 +54,23 @@ def test_no_label_outside_its_table(rendered: Path) -> None:
         assert split["labels"][:, 0].tolist() == list(range(16))
 
 
-@pytest.mark.parametrize("kind", ["teacher", "consistency"])
+STAGES = {"teacher": (teacher, ()), "consistency": (distill, ("teacher",)), "student": (adversarial, ("consistency",))}
+
+
+@pytest.mark.parametrize("kind", STAGES)
 def test_an_interrupted_training_ends_with_the_same_weights(
     kind: str, rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = {"teacher": teacher, "consistency": distill}[kind]
+    module, needs = STAGES[kind]
     monkeypatch.setattr(module, "CHECKPOINT_EVERY", 2)
     weights = []
     for name, interrupted in (("whole", False), ("resumed", True)):
         run = tmp_path / name
         run.mkdir()
         (run / "train.npz").symlink_to(rendered / "train.npz")
-        if kind == "consistency":
+        for needed in needs:
             torch.manual_seed(0)
-            save_file(TrigFlowUNet().state_dict(), run / "teacher.safetensors")
+            save_file(TrigFlowUNet().state_dict(), run / f"{needed}.safetensors")
         arguments = ["--run", str(run), "--batch", "2", "--steps", "4"]
         if interrupted:
             interrupt_at(3, module, monkeypatch)
