@@ -11,7 +11,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto, helper
 from safetensors.numpy import save
 
-from fewstep.engine.safetensors_header import read_header
+from fewstep.engine.reading.safetensors_header import read_header
 
 GRAPH, WEIGHTS, LICENSE = "denoiser.onnx", "denoiser.safetensors", "LICENSE"
 SIDE = 4

@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from safetensors.numpy import load as load_safetensors
 
 from fewstep.api import load, open_model, shipped_models
-from fewstep.engine import strict_json
 from fewstep.engine.bundle import Bundle
 from fewstep.engine.bundle_manifest import Component, ImageSpec, LabelTable, TensorSpec
-from fewstep.engine.fields import Fields, file_name, identifier
 from fewstep.engine.image import Images
-from fewstep.engine.onnx_external import check_graph
 from fewstep.engine.options import whole
 from fewstep.engine.pipeline import Pipeline
-from fewstep.engine.safetensors_header import read_header
+from fewstep.engine.reading import strict_json
+from fewstep.engine.reading.fields import Fields, file_name, identifier
+from fewstep.engine.reading.onnx_external import check_graph
+from fewstep.engine.reading.safetensors_header import read_header
 from fewstep.errors import BundleError, InputError
 
 Array = NDArray[np.float64]

@@ -9,7 +9,7 @@ import pytest
 
 from fewstep.engine.bundle import Bundle
 from fewstep.engine.bundle_manifest import Contract
-from fewstep.engine.manifest_reader import parse_manifest
+from fewstep.engine.reading.manifest_reader import parse_manifest
 from fewstep.errors import BundleError, OutputError
 from fewstep.export.bundle import manifest_json, write_bundle
 

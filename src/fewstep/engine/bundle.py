@@ -8,10 +8,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from fewstep.engine.bundle_manifest import Component, FileEntry, Manifest
-from fewstep.engine.manifest_reader import FILE, MAX_FILE_SIZE, MAX_MANIFEST, parse_manifest
-from fewstep.engine.onnx_external import check_graph
-from fewstep.engine.regular_file import open_folder, read_regular
-from fewstep.engine.safetensors_header import Tensor, read_header
+from fewstep.engine.reading.manifest_reader import FILE, MAX_FILE_SIZE, MAX_MANIFEST, parse_manifest
+from fewstep.engine.reading.onnx_external import check_graph
+from fewstep.engine.reading.regular_file import open_folder, read_regular
+from fewstep.engine.reading.safetensors_header import Tensor, read_header
 from fewstep.errors import BundleError, InputError
 
 

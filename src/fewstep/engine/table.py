@@ -119,7 +119,7 @@ class Schedule:
         config: a scheduler_config.json as a dict with its `_class_name`; missing keys take diffusers' defaults.
         steps, options: those of the scheduler's set_timesteps and step, such as timesteps, sigmas, mu, eta.
         """
-        from fewstep.engine.diffusers_config import from_diffusers
+        from fewstep.engine.diffusers.config import from_diffusers
 
         return from_diffusers(config, steps, **options)
 

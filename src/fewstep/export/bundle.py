@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from fewstep.engine.bundle import Bundle
 from fewstep.engine.bundle_manifest import Component, Contract, FileEntry, Manifest, StateSpec
-from fewstep.engine.manifest_reader import FILE, FORMAT, VERSION
+from fewstep.engine.reading.manifest_reader import FILE, FORMAT, VERSION
 from fewstep.errors import OutputError
 
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fewstep.engine import strict_json
 from fewstep.engine.bundle_manifest import Contract
-from fewstep.engine.contract_reader import take_contract
-from fewstep.engine.fields import Fields, distinct, file_name, sequence
-from fewstep.engine.regular_file import open_folder, read_regular
+from fewstep.engine.reading import strict_json
+from fewstep.engine.reading.contract_reader import take_contract
+from fewstep.engine.reading.fields import Fields, distinct, file_name, sequence
+from fewstep.engine.reading.regular_file import open_folder, read_regular
 from fewstep.errors import InputError
 from fewstep.export.config import CONFIG, CONTRACT, check_contract, read_config
 from fewstep.export.families.trigflow_unet import TrigFlowUNet

@@ -1,7 +1,7 @@
 """config.json of a TrigFlowUNet, and whether a contract fits the network it describes."""
 
 from fewstep.engine.bundle_manifest import Contract
-from fewstep.engine.fields import Fields, one_of, real, refuse, sequence, whole
+from fewstep.engine.reading.fields import Fields, one_of, real, refuse, sequence, whole
 from fewstep.export.families.trigflow_unet import GROUPS, TrigFlowUNetConfig
 
 CONFIG, CONTRACT = "config.json", "contract.json"

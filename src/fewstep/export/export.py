@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from fewstep.engine.bundle import Bundle
 from fewstep.engine.bundle_manifest import Component, StateSpec, TensorSpec
-from fewstep.engine.fields import one_of, refuse
-from fewstep.engine.manifest_reader import DENOISER, FILE
+from fewstep.engine.reading.fields import one_of, refuse
+from fewstep.engine.reading.manifest_reader import DENOISER, FILE
 from fewstep.errors import BackendError
 from fewstep.export.bundle import check_target, write_bundle
 from fewstep.export.checkpoint import read_checkpoint

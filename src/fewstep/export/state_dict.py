@@ -4,8 +4,8 @@ import torch
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from fewstep.engine.fields import refuse
-from fewstep.engine.safetensors_header import read_header
+from fewstep.engine.reading.fields import refuse
+from fewstep.engine.reading.safetensors_header import read_header
 from fewstep.errors import InputError
 
 DTYPES = ("F16", "BF16", "F32")

@@ -10,7 +10,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from safetensors.numpy import save
 from torch import nn
 
-from fewstep.engine.safetensors_header import Tensor, read_header
+from fewstep.engine.reading.safetensors_header import Tensor, read_header
 from fewstep.errors import InputError
 
 LARGE = 1024  # elements; a smaller tensor stays in the graph, as float32

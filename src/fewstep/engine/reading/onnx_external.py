@@ -3,9 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from fewstep.engine.bundle_manifest import Component
-from fewstep.engine.fields import refuse
-from fewstep.engine.onnx_graph import External, read_graph
-from fewstep.engine.safetensors_header import Tensor
+from fewstep.engine.reading.fields import refuse
+from fewstep.engine.reading.onnx_graph import External, read_graph
+from fewstep.engine.reading.safetensors_header import Tensor
 from fewstep.errors import InputError
 
 # TensorProto.DataType -> safetensors' name

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from fewstep.engine.bundle_manifest import Contract, ImageSpec, LabelTable, LatentSpec, License, ScheduleContract
-from fewstep.engine.fields import Fields, distinct, file_name, identifier, real, refuse, sequence, text, whole
+from fewstep.engine.reading.fields import Fields, distinct, file_name, identifier, real, refuse, sequence, text, whole
 from fewstep.engine.schedule import schedule
 from fewstep.errors import InputError
 

@@ -10,9 +10,9 @@ from forged_bundle import Forgery
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fewstep.engine import strict_json
 from fewstep.engine.bundle import Bundle
-from fewstep.engine.manifest_reader import MAX_MANIFEST, parse_manifest
+from fewstep.engine.reading import strict_json
+from fewstep.engine.reading.manifest_reader import MAX_MANIFEST, parse_manifest
 from fewstep.errors import BundleError, InputError
 
 Path_ = tuple[str | int, ...]

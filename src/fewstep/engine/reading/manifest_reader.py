@@ -4,10 +4,10 @@ import re
 from types import MappingProxyType
 from typing import Any
 
-from fewstep.engine import strict_json
 from fewstep.engine.bundle_manifest import Component, FileEntry, Manifest, StateSpec, TensorSpec
-from fewstep.engine.contract_reader import MAX_SIDE, bounded, take_contract
-from fewstep.engine.fields import Fields, distinct, file_name, identifier, one_of, refuse, sequence, text, whole
+from fewstep.engine.reading import strict_json
+from fewstep.engine.reading.contract_reader import MAX_SIDE, bounded, take_contract
+from fewstep.engine.reading.fields import Fields, distinct, file_name, identifier, one_of, refuse, sequence, text, whole
 from fewstep.errors import InputError
 
 FORMAT = "fewstep-bundle"

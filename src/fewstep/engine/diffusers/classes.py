@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fewstep.engine import diffusers_adapt as adapters
+from fewstep.engine.diffusers import adapt as adapters
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
-from fewstep.engine import strict_json
-from fewstep.engine.fields import Fields, one_of, refuse, sequence, whole
+from fewstep.engine.reading import strict_json
+from fewstep.engine.reading.fields import Fields, one_of, refuse, sequence, whole
 from fewstep.errors import InputError
 
 MAX_HEADER = 1 << 21

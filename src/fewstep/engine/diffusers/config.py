@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fewstep.engine.diffusers_adapt import Settings
-from fewstep.engine.diffusers_alphas import alphas_cumprod
-from fewstep.engine.diffusers_classes import SCHEDULERS, SchedulerClass
+from fewstep.engine.diffusers.adapt import Settings
+from fewstep.engine.diffusers.alphas import alphas_cumprod
+from fewstep.engine.diffusers.classes import SCHEDULERS, SchedulerClass
 from fewstep.engine.options import Array, choice, flag, numbers, real, refuse, whole
 from fewstep.engine.schedule import schedule
 from fewstep.engine.table import Schedule

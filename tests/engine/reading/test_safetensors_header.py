@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import SafetensorError, deserialize
 
-from fewstep.engine.safetensors_header import ITEM_SIZES, MAX_HEADER, Tensor, read_header
+from fewstep.engine.reading.safetensors_header import ITEM_SIZES, MAX_HEADER, Tensor, read_header
 from fewstep.errors import InputError
 
 Header = dict[str, Any]

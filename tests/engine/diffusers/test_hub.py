@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from diffusers_parity import Case, check
 
-HUB: dict[str, Any] = json.loads((Path(__file__).parents[1] / "data" / "hub_schedulers.json").read_text())
+HUB: dict[str, Any] = json.loads((Path(__file__).parents[2] / "data" / "hub_schedulers.json").read_text())
 STEP_OPTIONS = {"eta"}
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fewstep.engine.diffusers_alphas import alphas_cumprod
+from fewstep.engine.diffusers.alphas import alphas_cumprod
 from fewstep.errors import InputError
 
 BETAS = [(0.00085, 0.012), (0.0001, 0.02)]

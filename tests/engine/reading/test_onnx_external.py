@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from onnx import AttributeProto, FunctionProto, ModelProto, SparseTensorProto, TensorProto, TrainingInfoProto, helper
 
 from fewstep.engine.bundle import Bundle
-from fewstep.engine.onnx_graph import read_graph
+from fewstep.engine.reading.onnx_graph import read_graph
 from fewstep.errors import BundleError, InputError
 
 BYTES = model().SerializeToString()

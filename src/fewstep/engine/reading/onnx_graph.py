@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fewstep.engine.protobuf import Document, Span
+from fewstep.engine.reading.protobuf import Document, Span
 from fewstep.errors import InputError
 
 MAX_GRAPH = 1 << 31
