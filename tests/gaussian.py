@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fewstep.engine.options import Array
+from fewstep.engine.checks import Array
 from fewstep.engine.table import Schedule
 
 MU, STD = 0.7, 0.4

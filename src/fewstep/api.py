@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 from fewstep.engine.bundle import Bundle
+from fewstep.engine.checks import choice
 from fewstep.engine.device import choose_device
-from fewstep.engine.options import choice
 from fewstep.engine.pipeline import Pipeline
 from fewstep.errors import InputError, UnknownModelError
 

@@ -18,11 +18,11 @@ from safetensors.numpy import load as load_safetensors
 from fewstep.api import load, open_model, shipped_models
 from fewstep.engine.bundle import Bundle
 from fewstep.engine.bundle_manifest import Component, ImageSpec, LabelTable, TensorSpec
+from fewstep.engine.checks import file_name, identifier, whole
 from fewstep.engine.image import Images
-from fewstep.engine.options import whole
 from fewstep.engine.pipeline import Pipeline
 from fewstep.engine.reading import strict_json
-from fewstep.engine.reading.fields import Fields, file_name, identifier
+from fewstep.engine.reading.fields import Fields
 from fewstep.engine.reading.onnx_external import check_graph
 from fewstep.engine.reading.safetensors_header import read_header
 from fewstep.errors import BundleError, InputError
@@ -89,7 +89,7 @@ class Yardstick:
 
     @classmethod
     def _open(cls, bundle: Bundle) -> "Yardstick":
-        fields = Fields(strict_json.loads(bundle.files[FILE], FILE, MAX_JSON), FILE)
+        fields = Fields(FILE, strict_json.loads(bundle.files[FILE], FILE, MAX_JSON))
         graph_name, reference_name = fields.take("yardstick", file_name), fields.take("reference", file_name)
         teacher = fields.take("teacher", identifier)
         fields.done()

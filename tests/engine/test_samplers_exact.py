@@ -34,7 +34,7 @@ from gaussian import (
     vp,
 )
 
-from fewstep.engine.options import Array
+from fewstep.engine.checks import Array
 from fewstep.engine.sampling import advance, sample
 from fewstep.engine.schedule import schedule
 

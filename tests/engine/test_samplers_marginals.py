@@ -40,7 +40,7 @@ from gaussian import (
     vp,
 )
 
-from fewstep.engine.options import Array
+from fewstep.engine.checks import Array
 from fewstep.engine.sampling import sample
 from fewstep.engine.schedule import schedule
 from fewstep.engine.table import Schedule

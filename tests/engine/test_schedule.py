@@ -57,7 +57,7 @@ def test_unknown_names_list_the_legal_ones(name: Any) -> None:
 def test_unknown_options_list_the_legal_ones(name: str) -> None:
     with pytest.raises(InputError) as caught:
         schedule(name, 2, tempo=3)
-    assert "got tempo" in str(caught.value)
+    assert "got 'tempo'" in str(caught.value)
     for option in legal_options(name):
         assert option in str(caught.value)
 

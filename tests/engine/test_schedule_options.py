@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
+from fewstep.engine.checks import Array
 from fewstep.engine.levels import alphas_cumprod, sigma_grid
-from fewstep.engine.options import Array
 from fewstep.engine.sampling import advance
 from fewstep.engine.schedule import schedule
 from fewstep.engine.times import exponential, karras, time_of_sigma

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fewstep.engine.options import Array
+from fewstep.engine.checks import Array
 from fewstep.engine.sampling import advance, sample
 from fewstep.engine.schedule import SAMPLERS, schedule
 from fewstep.engine.table import COLUMNS, Schedule

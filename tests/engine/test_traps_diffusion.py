@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from fewstep.engine.checks import Array
 from fewstep.engine.levels import alphas_cumprod, sigma_grid
-from fewstep.engine.options import Array
 from fewstep.engine.sampling import sample
 from fewstep.engine.schedule import legal_options, schedule
 from fewstep.errors import InputError

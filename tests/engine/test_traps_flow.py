@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from fewstep.engine.options import Array
+from fewstep.engine.checks import Array
 from fewstep.engine.sampling import sample
 from fewstep.engine.schedule import schedule
 from fewstep.errors import InputError

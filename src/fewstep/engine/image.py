@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from fewstep.engine.options import whole
+from fewstep.engine.checks import whole
 from fewstep.errors import BackendError, InputError
 
 Images = NDArray[np.uint8]

@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from fewstep.engine.options import Array, choice, flag, numbers, real, refuse, whole
+from fewstep.engine.checks import Array, choice, flag, numbers, real, refuse, whole
 from fewstep.engine.step import Levels
 
 BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewstep import _runtime
-from fewstep.engine.options import refuse, whole
+from fewstep.engine.checks import refuse, whole
 
 MAX_SEED = 2**64 - 1
 MAX_STEP = 2**32 - 1

@@ -1,12 +1,20 @@
 """What the network predicts, as the (p, q) of x_0 = p*x + q*m."""
 
+import math
+
 import numpy as np
 
-from fewstep.engine.options import Array, choice
+from fewstep.engine.checks import Array, choice, flag, real
 from fewstep.engine.step import Estimate, Levels
 from fewstep.errors import InputError
 
 DISCRETE = ("epsilon", "sample", "v_prediction")
+
+
+def clamp_range(clip_sample: object, clip_sample_range: object) -> float:
+    """The r of clamp(y, -r, r): inf where nothing is clipped."""
+    r = real("clip_sample_range", clip_sample_range, 0, above=True)
+    return r if flag("clip_sample", clip_sample) else math.inf
 
 
 def vp_estimate(prediction_type: str, now: Levels, r: float = np.inf) -> Estimate:

@@ -6,8 +6,8 @@ from numbers import Integral
 
 from fewstep import _runtime
 from fewstep.engine.bundle_manifest import Manifest
+from fewstep.engine.checks import refuse, whole
 from fewstep.engine.noise import MAX_SEED, random_seed
-from fewstep.engine.options import refuse, whole
 from fewstep.engine.schedule import GuidedSchedule, Schedule, schedule
 from fewstep.engine.vocabulary import Vocabulary, short
 from fewstep.errors import ContractError, InputError

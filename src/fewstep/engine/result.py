@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from fewstep.engine.checks import choice
 from fewstep.engine.image import Images, check_scale, contact_sheet, enlarge
-from fewstep.engine.options import choice
 from fewstep.engine.picture_file import encode, format_of, write_all
 from fewstep.engine.timings import Timings
 from fewstep.errors import InputError

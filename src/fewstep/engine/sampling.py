@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from fewstep.engine.options import Array
+from fewstep.engine.checks import Array
 from fewstep.engine.table import GuidedSchedule, Schedule
 
 

@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from fewstep.engine.checks import refuse
 from fewstep.engine.levels import TrainingOptions
 from fewstep.engine.samplers.ancestral import add_demo, euler_ancestral
 from fewstep.engine.samplers.cm import cm
@@ -23,7 +24,6 @@ from fewstep.engine.samplers.tcd import tcd
 from fewstep.engine.samplers.trigflow import sana_sprint, scm, trigflow
 from fewstep.engine.sampling import sample
 from fewstep.engine.table import GuidedSchedule, Schedule
-from fewstep.errors import InputError
 
 __all__ = ["SAMPLERS", "GuidedSchedule", "Schedule", "sample", "schedule"]
 
@@ -62,10 +62,10 @@ def schedule(name: str, steps: int, **options: Any) -> Schedule:
     """
     key = name.replace("_", "-") if isinstance(name, str) else name
     if not isinstance(key, str) or key not in SAMPLERS:
-        raise InputError(f"schedule: expected one of {', '.join(SAMPLERS)}, got {name!r}")
+        raise refuse("schedule", f"one of {', '.join(SAMPLERS)}", name)
     legal = legal_options(key)
     if unknown := sorted(set(options) - set(legal)):
-        raise InputError(f"{key}: expected options among {', '.join(legal)}, got {', '.join(unknown)}")
+        raise refuse(key, f"options among {', '.join(legal)}", ", ".join(unknown))
     return SAMPLERS[key](steps, **options)
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fewstep.engine.options import Array
+from fewstep.engine.checks import Array
 from fewstep.engine.table import Schedule
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fewstep.engine.options import Array, numbers, real
+from fewstep.engine.checks import Array, numbers, real, refuse
 from fewstep.errors import InputError
 
 COLUMNS = ("tau", "s_in", "a", "b", "c", "p", "q", "d", "e", "r", "draws", "target")
@@ -62,18 +62,16 @@ class Schedule:
         self._check_values()
 
     def _check_values(self) -> None:
-        finite = np.array([getattr(self, column) for column in COLUMNS if column not in ("r", "target")])
-        if not np.isfinite(finite).all():
-            raise InputError(f"{self.name}: expected finite coefficients, got {self._columns()}")
+        columns = {key: getattr(self, key).tolist() for key in COLUMNS}
+        finite = columns.keys() - {"r", "target"}
+        if wrong := {key: column for key, column in columns.items() if key in finite and not np.isfinite(column).all()}:
+            raise refuse(self.name, "finite coefficients", wrong)
         if not (self.r > 0).all() or np.isinf(self.target).any():
-            raise InputError(f"{self.name}: expected r > 0 and finite or NaN target, got {self.r}, {self.target}")
+            raise refuse(self.name, "r > 0 and finite or NaN target", (columns["r"], columns["target"]))
         if not np.isin(self.draws, (0, 1)).all() or (self.c[self.draws == 0] != 0).any() or (self.c < 0).any():
-            raise InputError(f"{self.name}: expected c >= 0, and 0 where nothing is drawn, got {self.c}, {self.draws}")
+            raise refuse(self.name, "c >= 0, and 0 where nothing is drawn", (columns["c"], columns["draws"]))
         if self.e[0] != 0:
-            raise InputError(f"{self.name}: expected e[0] = 0, as there is no history yet, got {self.e[0]}")
-
-    def _columns(self) -> dict[str, list[float]]:
-        return {column: getattr(self, column).tolist() for column in COLUMNS}
+            raise refuse(self.name, "e[0] = 0, as there is no history yet", columns["e"][0])
 
     def __len__(self) -> int:
         """The number N of network calls."""

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from fewstep.engine.options import Array, choice, descending, refuse, whole
+from fewstep.engine.checks import Array, choice, descending, refuse, whole
 
 SPACINGS = ("leading", "linspace", "trailing")
 

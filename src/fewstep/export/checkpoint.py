@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fewstep.engine.bundle_manifest import Contract
+from fewstep.engine.checks import distinct, file_name, sequence
 from fewstep.engine.reading import strict_json
 from fewstep.engine.reading.contract_reader import take_contract
-from fewstep.engine.reading.fields import Fields, distinct, file_name, sequence
+from fewstep.engine.reading.fields import Fields
 from fewstep.engine.reading.regular_file import open_folder, read_regular
 from fewstep.errors import InputError
 from fewstep.export.config import CONFIG, CONTRACT, check_contract, read_config
@@ -53,12 +54,12 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
 def _read(folder: int, weights: str) -> Checkpoint:
     config = read_config(_json(folder, CONFIG))
-    fields = Fields(_json(folder, CONTRACT), CONTRACT)
+    fields = Fields(CONTRACT, _json(folder, CONTRACT))
     contract = take_contract(fields)
-    include = [file_name(v, f"{CONTRACT}: include") for v in fields.take("include", sequence, 0, MAX_INCLUDED)]
+    include = [file_name(f"{CONTRACT}: include", v) for v in fields.take("include", sequence, 0, MAX_INCLUDED)]
     fields.done()
     names = [contract.license.file, *include]
-    distinct(names, f"{CONTRACT}: include")
+    distinct(f"{CONTRACT}: include", names)
     check_contract(contract, config)
     network = TrigFlowUNet(config)
     fill(network, _bytes(folder, weights, MAX_FILE), weights)

@@ -1,7 +1,8 @@
 """config.json of a TrigFlowUNet, and whether a contract fits the network it describes."""
 
 from fewstep.engine.bundle_manifest import Contract
-from fewstep.engine.reading.fields import Fields, one_of, real, refuse, sequence, whole
+from fewstep.engine.checks import choice, real, refuse, sequence, whole
+from fewstep.engine.reading.fields import Fields
 from fewstep.export.families.trigflow_unet import GROUPS, TrigFlowUNetConfig
 
 CONFIG, CONTRACT = "config.json", "contract.json"
@@ -11,16 +12,16 @@ SCHEDULE, DEFAULT_SIGMA_DATA = "trigflow", 0.5
 
 def read_config(document: object) -> TrigFlowUNetConfig:
     """document: the value of config.json. Raises InputError unless a network can be made of it."""
-    fields = Fields(document, CONFIG)
-    fields.take("_class_name", one_of, (CLASS,))
+    fields = Fields(CONFIG, document)
+    fields.take("_class_name", choice, (CLASS,))
     patch, heads = fields.take("patch", whole, 1, 64), fields.take("heads", whole, 1, 128)
-    a, b, c = (whole(n, f"{CONFIG}: channels", GROUPS, 8192) for n in fields.take("channels", sequence, 3, 3))
+    a, b, c = (whole(f"{CONFIG}: channels", n, GROUPS, 8192) for n in fields.take("channels", sequence, 3, 3))
     if a % GROUPS or b % GROUPS or c % GROUPS or c % heads:
         raise refuse(f"{CONFIG}: channels", f"multiples of {GROUPS}, the last one of heads = {heads} too", [a, b, c])
     config = TrigFlowUNetConfig(
         image_size=fields.take("image_size", whole, 1, 4096),
         channels=(a, b, c),
-        labels=tuple(whole(n, f"{CONFIG}: labels", 1, 1 << 16) for n in fields.take("labels", sequence, 1, 64)),
+        labels=tuple(whole(f"{CONFIG}: labels", n, 1, 1 << 16) for n in fields.take("labels", sequence, 1, 64)),
         embedding=fields.take("embedding", whole, 1, 8192),
         patch=patch,
         heads=heads,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fewstep.engine.bundle import Bundle
 from fewstep.engine.bundle_manifest import Component, StateSpec, TensorSpec
-from fewstep.engine.reading.fields import one_of, refuse
+from fewstep.engine.checks import choice, refuse
 from fewstep.engine.reading.manifest_reader import DENOISER, FILE
 from fewstep.errors import BackendError
 from fewstep.export.bundle import check_target, write_bundle
@@ -43,7 +43,7 @@ def export_checkpoint(
     the same bytes. Raises InputError for a wrong checkpoint, OutputError if `out` cannot be written, BackendError if
     the graph does not compute what the network does.
     """
-    one_of(dtype, "dtype", tuple(STORED))
+    choice("dtype", dtype, STORED)
     check_target(Path(out), overwrite)
     checkpoint = read_checkpoint(path)
     if clash := {GRAPH, WEIGHTS, FILE} & checkpoint.files.keys():

@@ -4,7 +4,7 @@ import torch
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from fewstep.engine.reading.fields import refuse
+from fewstep.engine.checks import refuse
 from fewstep.engine.reading.safetensors_header import read_header
 from fewstep.errors import InputError
 

@@ -111,7 +111,7 @@ def test_zero_snr_says_nothing_of_the_data_with_epsilon(name: str) -> None:
         ("LCM", 4, {"strength": 0.05}, ["at most 2"]),
         ("LCM", None, {"strength": 0.5, "timesteps": [999]}, ["strength"]),
         ("LCM", 4, {"original_inference_steps": 2000}, ["original_inference_steps"]),
-        ("TCD", 4, {"eta": 1.5}, ["eta", "[0, 1]"]),
+        ("TCD", 4, {"eta": 1.5}, ["eta", "from 0 to 1"]),
         ("DDIM", 4, {"eta": NAN}, ["eta"]),
         ("DDIM", 4, {"use_clipped_model_output": 1}, ["use_clipped_model_output"]),
         ("DDPM", None, {"timesteps": [999, 999]}, ["descending"]),

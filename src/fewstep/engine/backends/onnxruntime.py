@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from fewstep.engine.backends.lane import Lane
 from fewstep.engine.backends.session import open_session
 from fewstep.engine.bundle import Bundle
+from fewstep.engine.checks import choice, whole
 from fewstep.engine.cores import available
 from fewstep.engine.image import Images
-from fewstep.engine.options import choice, whole
 from fewstep.engine.table import GuidedSchedule, Schedule
 from fewstep.engine.timings import Timings
 from fewstep.errors import BundleError, ContractError

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fewstep.engine.options import flag, numbers, real, refuse, whole
+from fewstep.engine.checks import flag, numbers, real, refuse, whole
 
 Settings = dict[str, Any]
 

@@ -11,10 +11,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from fewstep.errors import InputError
+from fewstep.engine.checks import refuse
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
+BETA_SCHEDULES = ("laplace", "linear", "scaled_linear", "sigmoid", "squaredcos_cap_v2")
 
 
 @functools.lru_cache(maxsize=64)
@@ -28,7 +29,7 @@ def alphas_cumprod(
 ) -> Float64:
     """Products of 1 - beta up to each training time: (num_train_timesteps,), float32 values in read-only float64.
 
-    beta_schedule is one of linear, scaled_linear, squaredcos_cap_v2, laplace, sigmoid; trained_betas replaces it.
+    beta_schedule is one of BETA_SCHEDULES; trained_betas replaces it.
     With rescale_betas_zero_snr the last value is exactly 0 (arXiv:2305.08891, algorithm 1). Raises InputError.
     """
     T = num_train_timesteps
@@ -46,8 +47,7 @@ def alphas_cumprod(
         logistic = (1 / (1 + np.exp(-_linspace(-6, 6, T).astype(np.float64)))).astype(np.float32)
         betas = logistic * np.float32(beta_end - beta_start) + np.float32(beta_start)
     else:
-        legal = "linear, scaled_linear, squaredcos_cap_v2, laplace or sigmoid"
-        raise InputError(f"beta_schedule must be {legal}, got {beta_schedule!r}")
+        raise refuse("beta_schedule", f"one of {', '.join(BETA_SCHEDULES)}", beta_schedule)
     if rescale_betas_zero_snr:
         betas = _rescale_zero_terminal_snr(betas)
     result = _cumprod(np.float32(1) - betas).astype(np.float64)

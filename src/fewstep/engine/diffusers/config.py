@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fewstep.engine.checks import Array, choice, flag, numbers, real, refuse, whole
 from fewstep.engine.diffusers.adapt import Settings
-from fewstep.engine.diffusers.alphas import alphas_cumprod
+from fewstep.engine.diffusers.alphas import BETA_SCHEDULES, alphas_cumprod
 from fewstep.engine.diffusers.classes import SCHEDULERS, SchedulerClass
-from fewstep.engine.options import Array, choice, flag, numbers, real, refuse, whole
 from fewstep.engine.schedule import schedule
 from fewstep.engine.table import Schedule
 from fewstep.errors import InputError
@@ -28,7 +28,7 @@ def from_diffusers(config: Mapping[str, Any], steps: int | None = None, **option
     scheduler = SCHEDULERS[choice("_class_name", class_name, SCHEDULERS)]
     if unknown := sorted(set(options) - set(scheduler.options)):
         legal = f"options among {', '.join(sorted(scheduler.options))}" if scheduler.options else "no options"
-        raise InputError(f"{class_name}: expected {legal}, got {', '.join(unknown)}")
+        raise refuse(str(class_name), legal, ", ".join(unknown))
     for key, legal_values in scheduler.only.items():
         if config.get(key, legal_values[0]) not in legal_values:
             raise refuse(key, f"one of {', '.join(map(repr, legal_values))} for {class_name}", config[key])
@@ -68,7 +68,7 @@ def _alphas_cumprod(config: Mapping[str, Any], scheduler: SchedulerClass) -> Arr
     T = whole("num_train_timesteps", betas["num_train_timesteps"], 2, 10**6)
     trained = None if betas["trained_betas"] is None else tuple(numbers("trained_betas", betas["trained_betas"], T))
     return alphas_cumprod(
-        betas["beta_schedule"],
+        choice("beta_schedule", betas["beta_schedule"], BETA_SCHEDULES) if trained is None else "",
         real("beta_start", betas["beta_start"], 0, 1, above=True),
         real("beta_end", betas["beta_end"], 0, 1, above=True),
         T,

@@ -6,7 +6,8 @@ from types import MappingProxyType
 from typing import Any
 
 from fewstep.engine.bundle_manifest import Contract, ImageSpec, LabelTable, LatentSpec, License, ScheduleContract
-from fewstep.engine.reading.fields import Fields, distinct, file_name, identifier, real, refuse, sequence, text, whole
+from fewstep.engine.checks import distinct, file_name, identifier, real, refuse, sequence, text, whole
+from fewstep.engine.reading.fields import Fields, json_object
 from fewstep.engine.schedule import schedule
 from fewstep.errors import InputError
 
@@ -31,64 +32,64 @@ def take_contract(fields: Fields) -> Contract:
     )
 
 
-def bounded(shape: tuple[int, ...], where: str) -> tuple[int, ...]:
+def bounded(where: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     if prod(shape) > MAX_ELEMENTS:
         raise refuse(where, f"at most {MAX_ELEMENTS} elements", prod(shape))
     return shape
 
 
-def _license(value: object, where: str) -> License:
-    fields = Fields(value, where)
+def _license(where: str, value: object) -> License:
+    fields = Fields(where, value)
     out = License(fields.take("spdx", text, 128), fields.take("file", file_name))
     fields.done()
     return out
 
 
-def _latent(value: object, where: str) -> LatentSpec:
-    fields = Fields(value, where)
+def _latent(where: str, value: object) -> LatentSpec:
+    fields = Fields(where, value)
     out = LatentSpec(fields.take("scaling_factor", real, 1e-6, 1e6), fields.take("shift_factor", real, -1e6, 1e6))
     fields.done()
     return out
 
 
-def _image(value: object, where: str) -> ImageSpec:
-    fields = Fields(value, where)
-    low, high = (real(v, f"{where}.range", -1e6, 1e6) for v in fields.take("range", sequence, 2, 2))
+def _image(where: str, value: object) -> ImageSpec:
+    fields = Fields(where, value)
+    low, high = (real(f"{where}.range", v, -1e6, 1e6) for v in fields.take("range", sequence, 2, 2))
     if low >= high:
         raise refuse(f"{where}.range", "two numbers that rise", [low, high])
     width, height = (fields.take(side, whole, 1, MAX_SIDE) for side in ("width", "height"))
     out = ImageSpec(width, height, fields.take("channels", whole, 1, 4), (low, high))
     fields.done()
-    bounded((out.channels, out.height, out.width), where)
+    bounded(where, (out.channels, out.height, out.width))
     return out
 
 
-def _labels(value: object, where: str) -> tuple[LabelTable, ...]:
-    values = sequence(value, where, 0, MAX_TABLES)
-    tables = tuple(_label_table(table, f"{where}[{i}]") for i, table in enumerate(values))
-    distinct([table.name for table in tables], where)
+def _labels(where: str, value: object) -> tuple[LabelTable, ...]:
+    values = sequence(where, value, 0, MAX_TABLES)
+    tables = tuple(_label_table(f"{where}[{i}]", table) for i, table in enumerate(values))
+    distinct(where, [table.name for table in tables])
     return tables
 
 
-def _label_table(value: object, where: str) -> LabelTable:
-    fields = Fields(value, where)
+def _label_table(where: str, value: object) -> LabelTable:
+    fields = Fields(where, value)
     name = fields.take("name", identifier)
-    values = tuple(text(v, f"{where}.values", 128) for v in fields.take("values", sequence, 1, MAX_LABEL_VALUES))
-    distinct(values, f"{where}.values")
+    values = tuple(text(f"{where}.values", v, 128) for v in fields.take("values", sequence, 1, MAX_LABEL_VALUES))
+    distinct(f"{where}.values", values)
     out = LabelTable(name, values, fields.take("null", whole, 0, len(values)))
     fields.done()
     return out
 
 
-def _schedule(value: object, where: str) -> ScheduleContract:
-    fields = Fields(value, where)
+def _schedule(where: str, value: object) -> ScheduleContract:
+    fields = Fields(where, value)
     name, guidance = fields.take("name", text, 64), fields.take("guidance", real, 0.0, 1e3)
-    counts = fields.take("steps", _object)
+    counts = fields.take("steps", json_object)
     if not 1 <= len(counts) <= MAX_COUNTS:
         raise refuse(f"{where}.steps", f"1 to {MAX_COUNTS} step counts", len(counts))
-    steps = {_count(key, f"{where}.steps"): options for key, options in counts.items()}
+    steps = {_count(f"{where}.steps", key): options for key, options in counts.items()}
     for count, options in steps.items():
-        _check_options(name, count, options, f"{where}.steps.{count}")
+        _check_options(f"{where}.steps.{count}", name, count, json_object(f"{where}.steps.{count}", options))
     default = fields.take("default_steps", whole, 1, MAX_STEPS)
     if default not in steps:
         raise refuse(f"{where}.default_steps", f"one of {', '.join(map(str, steps))}", default)
@@ -97,22 +98,16 @@ def _schedule(value: object, where: str) -> ScheduleContract:
     return ScheduleContract(name, default, guidance, MappingProxyType(frozen))
 
 
-def _count(key: str, where: str) -> int:
+def _count(where: str, key: str) -> int:
     if not re.fullmatch(r"[1-9][0-9]{0,3}", key) or int(key) > MAX_STEPS:
         raise refuse(where, f"step counts from 1 to {MAX_STEPS}", key)
     return int(key)
 
 
-def _check_options(name: str, count: int, options: object, where: str) -> None:
-    if clash := {"name", "steps"} & _object(options, where).keys():
+def _check_options(where: str, name: str, count: int, options: dict[str, Any]) -> None:
+    if clash := {"name", "steps"} & options.keys():
         raise refuse(where, "options of the schedule", ", ".join(sorted(clash)))
     try:
-        schedule(name, count, **_object(options, where))
+        schedule(name, count, **options)
     except (TypeError, ValueError, ArithmeticError) as error:
         raise InputError(f"{where}: {error}") from error
-
-
-def _object(value: object, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise refuse(where, "an object", value)
-    return value

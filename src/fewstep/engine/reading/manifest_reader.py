@@ -5,9 +5,10 @@ from types import MappingProxyType
 from typing import Any
 
 from fewstep.engine.bundle_manifest import Component, FileEntry, Manifest, StateSpec, TensorSpec
+from fewstep.engine.checks import choice, distinct, file_name, identifier, refuse, sequence, text, whole
 from fewstep.engine.reading import strict_json
 from fewstep.engine.reading.contract_reader import MAX_SIDE, bounded, take_contract
-from fewstep.engine.reading.fields import Fields, distinct, file_name, identifier, one_of, refuse, sequence, text, whole
+from fewstep.engine.reading.fields import Fields
 from fewstep.errors import InputError
 
 FORMAT = "fewstep-bundle"
@@ -24,8 +25,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 def parse_manifest(data: bytes) -> Manifest:
     """What the bytes of a bundle.json say. Raises InputError naming the field, what was expected and what was got."""
-    fields = Fields(strict_json.loads(data, FILE, MAX_MANIFEST), FILE)
-    fields.take("format", one_of, (FORMAT,))
+    fields = Fields(FILE, strict_json.loads(data, FILE, MAX_MANIFEST))
+    fields.take("format", choice, (FORMAT,))
     version = fields.take("version", _any)
     if type(version) is not int or version != VERSION:
         raise refuse(f"{FILE}: version", f"{VERSION}, the only one this fewstep reads (a newer fewstep may)", version)
@@ -43,55 +44,55 @@ def parse_manifest(data: bytes) -> Manifest:
     return manifest
 
 
-def _any(value: object, where: str) -> object:
+def _any(where: str, value: object) -> object:
     return value
 
 
-def _state(value: object, where: str) -> StateSpec:
-    fields = Fields(value, where)
-    shape = tuple(whole(n, f"{where}.shape", 1, MAX_SIDE) for n in fields.take("shape", sequence, 1, 8))
+def _state(where: str, value: object) -> StateSpec:
+    fields = Fields(where, value)
+    shape = tuple(whole(f"{where}.shape", n, 1, MAX_SIDE) for n in fields.take("shape", sequence, 1, 8))
     fields.done()
-    return StateSpec(bounded(shape, f"{where}.shape"))
+    return StateSpec(bounded(f"{where}.shape", shape))
 
 
-def _components(value: object, where: str) -> MappingProxyType[str, Component]:
-    fields = Fields(value, where)
+def _components(where: str, value: object) -> MappingProxyType[str, Component]:
+    fields = Fields(where, value)
     out = {DENOISER: fields.take(DENOISER, _component)}
     fields.done()
     return MappingProxyType(out)
 
 
-def _component(value: object, where: str) -> Component:
-    fields = Fields(value, where)
+def _component(where: str, value: object) -> Component:
+    fields = Fields(where, value)
     graph = fields.take("graph", file_name)
-    weights = tuple(file_name(v, f"{where}.weights") for v in fields.take("weights", sequence, 0, MAX_FILES))
-    distinct((graph, *weights), f"{where}.weights")
+    weights = tuple(file_name(f"{where}.weights", v) for v in fields.take("weights", sequence, 0, MAX_FILES))
+    distinct(f"{where}.weights", (graph, *weights))
     inputs, outputs = (fields.take(key, _tensors) for key in ("inputs", "outputs"))
-    distinct([tensor.name for tensor in inputs + outputs], f"{where}.inputs")
+    distinct(f"{where}.inputs", [tensor.name for tensor in inputs + outputs])
     fields.done()
     return Component(graph, weights, inputs, outputs)
 
 
-def _tensors(value: object, where: str) -> tuple[TensorSpec, ...]:
-    return tuple(_tensor(v, f"{where}[{i}]") for i, v in enumerate(sequence(value, where, 1, 16)))
+def _tensors(where: str, value: object) -> tuple[TensorSpec, ...]:
+    return tuple(_tensor(f"{where}[{i}]", v) for i, v in enumerate(sequence(where, value, 1, 16)))
 
 
-def _tensor(value: object, where: str) -> TensorSpec:
-    fields = Fields(value, where)
-    name, dtype = fields.take("name", text, 128), fields.take("dtype", one_of, DTYPES)
+def _tensor(where: str, value: object) -> TensorSpec:
+    fields = Fields(where, value)
+    name, dtype = fields.take("name", text, 128), fields.take("dtype", choice, DTYPES)
     batch, *rest = fields.take("shape", sequence, 1, 9)
     if batch != BATCH:
         raise refuse(f"{where}.shape", f"{BATCH!r} as the first axis", batch)
-    shape = tuple(whole(n, f"{where}.shape", 1, MAX_SIDE) for n in rest)
+    shape = tuple(whole(f"{where}.shape", n, 1, MAX_SIDE) for n in rest)
     fields.done()
-    return TensorSpec(name, dtype, (BATCH, *bounded(shape, f"{where}.shape")))
+    return TensorSpec(name, dtype, (BATCH, *bounded(f"{where}.shape", shape)))
 
 
-def _files(value: object, where: str) -> MappingProxyType[str, FileEntry]:
-    fields = Fields(value, where)
+def _files(where: str, value: object) -> MappingProxyType[str, FileEntry]:
+    fields = Fields(where, value)
     if len(fields.keys()) > MAX_FILES:
         raise refuse(where, f"at most {MAX_FILES} files", len(fields.keys()))
-    out = {file_name(key, where): fields.take(key, _file_entry) for key in fields.keys()}  # noqa: SIM118
+    out = {file_name(where, key): fields.take(key, _file_entry) for key in fields.keys()}  # noqa: SIM118
     if FILE in out:
         raise refuse(where, "the other files of the bundle", FILE)
     total = sum(entry.size for entry in out.values())
@@ -100,8 +101,8 @@ def _files(value: object, where: str) -> MappingProxyType[str, FileEntry]:
     return MappingProxyType(out)
 
 
-def _file_entry(value: object, where: str) -> FileEntry:
-    fields = Fields(value, where)
+def _file_entry(where: str, value: object) -> FileEntry:
+    fields = Fields(where, value)
     sha256 = fields.take("sha256", text, 64)
     if not _SHA256.fullmatch(sha256):
         raise refuse(f"{where}.sha256", "64 lower-case hexadecimal digits", sha256)

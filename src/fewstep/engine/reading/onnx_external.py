@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from fewstep.engine.bundle_manifest import Component
-from fewstep.engine.reading.fields import refuse
+from fewstep.engine.checks import refuse, short
 from fewstep.engine.reading.onnx_graph import External, read_graph
 from fewstep.engine.reading.safetensors_header import Tensor
 from fewstep.errors import InputError
@@ -32,7 +32,7 @@ def check_graph(data: bytes, component: Component, weights: Mapping[str, Sequenc
 
 
 def _check_place(external: External, graph: str, files: Collection[str], places: Places) -> None:
-    where = f"{graph}: weight {external.name!r}"
+    where = f"{graph}: weight {short(external.name)}"
     if external.location not in files:
         raise refuse(
             where, f"a place in {', '.join(files) or 'no file, as the component lists none'}", external.location

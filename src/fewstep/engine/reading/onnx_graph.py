@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from fewstep.engine.checks import short
 from fewstep.engine.reading.protobuf import Document, Span
 from fewstep.errors import InputError
 
@@ -126,7 +127,7 @@ class _Walk:
             elif number == TENSOR_EXTERNAL:
                 key, text = self._entry(value)
                 if key in place:
-                    raise self.refuse(f"tensor {name!r} has two places")
+                    raise self.refuse(f"tensor {short(name)} has two places")
                 place[key] = text
         if in_main_graph:
             self.graph.initializers.add(name)
@@ -135,7 +136,9 @@ class _Walk:
         offset, length = place.get("offset", ""), place.get("length", "")
         whole = external and place.keys() == {"location", "offset", "length"}
         if not whole or not _DECIMAL.fullmatch(offset) or not _DECIMAL.fullmatch(length):
-            raise self.refuse(f"external tensor {name!r} needs one location, offset and length, got {sorted(place)}")
+            raise self.refuse(
+                f"external tensor {short(name)} needs one location, offset and length, got {short(sorted(place))}"
+            )
         self.graph.external.append(External(name, dtype, tuple(shape), place["location"], int(offset), int(length)))
 
     def _entry(self, value: int | Span) -> tuple[str, str]:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
+from fewstep.engine.checks import choice, refuse, sequence, text, whole
 from fewstep.engine.reading import strict_json
-from fewstep.engine.reading.fields import Fields, one_of, refuse, sequence, whole
+from fewstep.engine.reading.fields import Fields
 from fewstep.errors import InputError
 
 MAX_HEADER = 1 << 21
@@ -64,15 +65,13 @@ def read_header(data: bytes, file: str) -> list[Tensor]:
 
 
 def _tensor(name: str, entry: object, start: int, size: int, file: str) -> Tensor:
-    if not 0 < len(name) <= MAX_NAME or not name.isprintable():
-        raise refuse(f"{file}: tensor name", f"a printable string of 1 to {MAX_NAME} characters", name)
-    fields = Fields(entry, f"{file}: {name}")
-    dtype = fields.take("dtype", one_of, tuple(ITEM_SIZES))
-    shape = tuple(whole(n, f"{file}: {name}: shape", 0, MAX_ELEMENTS) for n in fields.take("shape", sequence, 0, 8))
+    fields = Fields(f"{file}: {text(f'{file}: tensor name', name, MAX_NAME)}", entry)
+    dtype = fields.take("dtype", choice, ITEM_SIZES)
+    shape = tuple(whole(f"{file}: {name}: shape", n, 0, MAX_ELEMENTS) for n in fields.take("shape", sequence, 0, 8))
     if prod(max(n, 1) for n in shape) > MAX_ELEMENTS:  # [2^40, 2^40, 0] overflows in readers that multiply in order
         raise refuse(f"{file}: {name}: shape", f"at most {MAX_ELEMENTS} elements", list(shape))
     offsets = fields.take("data_offsets", sequence, 2, 2)
-    begin, end = (whole(n, f"{file}: {name}: data_offsets", 0, size - start) for n in offsets)
+    begin, end = (whole(f"{file}: {name}: data_offsets", n, 0, size - start) for n in offsets)
     fields.done()
     if end - begin != prod(shape) * ITEM_SIZES[dtype]:
         raise refuse(f"{file}: {name}", f"{prod(shape) * ITEM_SIZES[dtype]} bytes of data", end - begin)

@@ -5,8 +5,8 @@ from typing import Unpack
 
 import numpy as np
 
+from fewstep.engine.checks import Array, real, refuse
 from fewstep.engine.levels import TrainingOptions, alphas_cumprod, sigma_grid, ve
-from fewstep.engine.options import Array, real, refuse
 from fewstep.engine.prediction import ve_estimate
 from fewstep.engine.samplers.euler import initial, ve_scale
 from fewstep.engine.step import assemble, transition

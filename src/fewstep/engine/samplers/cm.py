@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fewstep.engine.checks import Array, descending_whole, flag, real, whole
 from fewstep.engine.levels import ve
-from fewstep.engine.options import Array, descending_whole, flag, real, whole
 from fewstep.engine.step import Estimate, assemble, transition
 from fewstep.engine.table import Schedule
 from fewstep.engine.times import karras, step_count

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
+from fewstep.engine.checks import real
 from fewstep.engine.levels import ve
-from fewstep.engine.options import real
 from fewstep.engine.samplers.cm import log_time
 from fewstep.engine.step import Estimate, assemble, transition
 from fewstep.engine.table import Schedule

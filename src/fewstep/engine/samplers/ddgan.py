@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from fewstep.engine.checks import real
 from fewstep.engine.levels import vp
-from fewstep.engine.options import real
 from fewstep.engine.prediction import vp_estimate
 from fewstep.engine.samplers.ddim import posterior_std
 from fewstep.engine.step import assemble, transition

@@ -5,9 +5,9 @@ from typing import Unpack
 
 import numpy as np
 
+from fewstep.engine.checks import Array, choice, descending_whole, flag, real
 from fewstep.engine.levels import TrainingOptions, alphas_cumprod, vp
-from fewstep.engine.options import Array, choice, clamp_range, descending_whole, flag, real
-from fewstep.engine.prediction import vp_estimate
+from fewstep.engine.prediction import clamp_range, vp_estimate
 from fewstep.engine.step import assemble, transition
 from fewstep.engine.table import Schedule
 from fewstep.engine.times import given_or_spaced, step_count

@@ -5,8 +5,8 @@ from typing import Unpack
 
 import numpy as np
 
+from fewstep.engine.checks import Array, choice, descending_whole, flag, whole
 from fewstep.engine.levels import TrainingOptions, alphas_cumprod, sigma_grid, vp_of_sigma
-from fewstep.engine.options import Array, choice, descending_whole, flag, whole
 from fewstep.engine.prediction import vp_estimate
 from fewstep.engine.step import assemble, transition
 from fewstep.engine.table import Schedule

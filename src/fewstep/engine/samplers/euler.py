@@ -6,8 +6,8 @@ from typing import Unpack
 
 import numpy as np
 
+from fewstep.engine.checks import Array, choice, descending, flag, real
 from fewstep.engine.levels import TrainingOptions, alphas_cumprod, sigma_grid, ve
-from fewstep.engine.options import Array, choice, descending, flag, real
 from fewstep.engine.prediction import ve_estimate
 from fewstep.engine.step import assemble, transition
 from fewstep.engine.table import Schedule

@@ -7,8 +7,8 @@ from typing import TypedDict, Unpack
 
 import numpy as np
 
+from fewstep.engine.checks import Array, choice, descending, flag, real, refuse, whole
 from fewstep.engine.levels import flow
-from fewstep.engine.options import Array, choice, descending, flag, real, refuse, whole
 from fewstep.engine.prediction import flow_estimate
 from fewstep.engine.step import Estimate, assemble, transition
 from fewstep.engine.table import Schedule

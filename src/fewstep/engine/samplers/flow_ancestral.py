@@ -4,8 +4,8 @@ from typing import Unpack
 
 import numpy as np
 
+from fewstep.engine.checks import real
 from fewstep.engine.levels import flow
-from fewstep.engine.options import real
 from fewstep.engine.samplers.flow import FlowOptions, flow_grid
 from fewstep.engine.step import assemble, transition
 from fewstep.engine.table import Schedule

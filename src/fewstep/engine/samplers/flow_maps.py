@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fewstep.engine.checks import descending, refuse
 from fewstep.engine.levels import flow
-from fewstep.engine.options import descending, refuse
 from fewstep.engine.prediction import flow_estimate
 from fewstep.engine.step import Estimate, assemble, transition
 from fewstep.engine.table import Schedule

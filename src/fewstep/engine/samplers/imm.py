@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fewstep.engine.checks import choice, descending, flag, real, refuse
 from fewstep.engine.levels import flow
-from fewstep.engine.options import choice, descending, flag, real, refuse
 from fewstep.engine.step import Estimate, Levels, assemble, transition
 from fewstep.engine.table import Schedule
 from fewstep.engine.times import step_count

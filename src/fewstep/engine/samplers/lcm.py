@@ -5,9 +5,9 @@ from typing import Unpack
 
 import numpy as np
 
+from fewstep.engine.checks import Array, descending_whole, real, refuse, whole
 from fewstep.engine.levels import TrainingOptions, alphas_cumprod, vp
-from fewstep.engine.options import Array, clamp_range, descending_whole, real, refuse, whole
-from fewstep.engine.prediction import vp_estimate
+from fewstep.engine.prediction import clamp_range, vp_estimate
 from fewstep.engine.step import Estimate, Levels, assemble, transition
 from fewstep.engine.table import Schedule
 from fewstep.engine.times import step_count

@@ -5,8 +5,8 @@ from typing import Unpack
 
 import numpy as np
 
+from fewstep.engine.checks import real
 from fewstep.engine.levels import TrainingOptions, alphas_cumprod, vp
-from fewstep.engine.options import real
 from fewstep.engine.prediction import vp_estimate
 from fewstep.engine.samplers.lcm import distillation_times
 from fewstep.engine.step import assemble, transition

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fewstep.engine.checks import Array, descending, real, refuse
 from fewstep.engine.levels import flow, trig
-from fewstep.engine.options import Array, descending, real, refuse
 from fewstep.engine.prediction import flow_estimate, trig_estimate
 from fewstep.engine.step import assemble, transition
 from fewstep.engine.table import Schedule
