@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from fewstep.engine.bundle import Bundle
-from fewstep.engine.checks import choice
+from fewstep.engine.checks import choice, short
 from fewstep.engine.device import choose_device
 from fewstep.engine.pipeline import Pipeline
 from fewstep.errors import InputError, UnknownModelError
@@ -52,7 +52,7 @@ def open_model(model: str | Path) -> Bundle:
 
 def _folder(model: str | Path, shipped: list[str]) -> Path:
     if not isinstance(model, str | Path) or not str(model) or "\0" in str(model):
-        raise InputError(f"model: expected the name of a model or a folder, got {model!r}")
+        raise InputError(f"model: expected the name of a model or a folder, got {short(model)}")
     path = Path(model)
     if path.suffix in CHECKPOINT_SUFFIXES or _looks_like_checkpoint(path):
         raise UnknownModelError(

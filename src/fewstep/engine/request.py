@@ -6,10 +6,10 @@ from numbers import Integral
 
 from fewstep import _runtime
 from fewstep.engine.bundle_manifest import Manifest
-from fewstep.engine.checks import refuse, whole
+from fewstep.engine.checks import refuse, short, whole
 from fewstep.engine.noise import MAX_SEED, random_seed
 from fewstep.engine.schedule import GuidedSchedule, Schedule, schedule
-from fewstep.engine.vocabulary import Vocabulary, short
+from fewstep.engine.vocabulary import Vocabulary
 from fewstep.errors import ContractError, InputError
 
 Label = str | Mapping[str, str]

@@ -32,6 +32,14 @@ def spaced(spacing: str, N: int, T: int, steps_offset: int = 0) -> Array:
     return t
 
 
+def down_to_zero(times: object, N: int, highest: float = 1.0) -> Array:
+    """N + 1 times: the N given, falling from at most `highest` and above 0, then the end at 0 that they imply."""
+    t = descending("times", times, N, 0, highest)
+    if t[-1] == 0:
+        raise refuse("times", f"{N} times above 0, as the end at 0 is implied", times)
+    return np.append(t, 0.0)
+
+
 def karras(sigma_max: float, sigma_min: float, u: Array, rho: float = 7.0) -> Array:
     """Equation 5 of EDM (arXiv:2206.00364): u (N,) in [0, 1] from sigma_max to sigma_min."""
     top, bottom = sigma_max ** (1 / rho), sigma_min ** (1 / rho)

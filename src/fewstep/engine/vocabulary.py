@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fewstep.engine.bundle_manifest import LabelTable
+from fewstep.engine.checks import short
 from fewstep.errors import InputError
 
 MAX_PROMPT = 32_000
@@ -79,7 +80,7 @@ class Vocabulary:
             return self._resolve_name(label)
         if not isinstance(label, Mapping):
             raise InputError(
-                f"label: expected a name or a mapping of tables to values, got {label!r}; {self.describe()}"
+                f"label: expected a name or a mapping of tables to values, got {short(label)}; {self.describe()}"
             )
         return {self._table(name).name: self._value(self._table(name), value) for name, value in label.items()}
 
@@ -191,9 +192,3 @@ def _text(name: str, text: object) -> str:
 def _listed(values: Sequence[str]) -> str:
     more = f" and {len(values) - MAX_LISTED} more" if len(values) > MAX_LISTED else ""
     return ", ".join(values[:MAX_LISTED]) + more
-
-
-def short(value: object) -> str:
-    """A value as an error quotes it, cut to a line."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

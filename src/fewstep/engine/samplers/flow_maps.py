@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fewstep.engine.checks import descending, refuse
+from fewstep.engine.checks import refuse
 from fewstep.engine.levels import flow
 from fewstep.engine.prediction import flow_estimate
 from fewstep.engine.step import Estimate, assemble, transition
 from fewstep.engine.table import Schedule
-from fewstep.engine.times import step_count
+from fewstep.engine.times import down_to_zero, step_count
 
 FINEST_SHORTCUT = 128
 
@@ -22,9 +22,7 @@ def meanflow(steps: int, *, times: Sequence[float] | None = None) -> Schedule:
     N = step_count(steps, 1000, "a few-step sampler")
     t = np.linspace(1, 0, N + 1)
     if times is not None:
-        t = np.append(descending("times", times, N, 0, 1), 0.0)
-        if t[-2] == 0:
-            raise refuse("times", "times above 0, as the end at 0 is implied", list(times))
+        t = down_to_zero(times, N)
     step = transition(flow_estimate(t[:-1]), flow(t[:-1]), flow(t[1:]), 0.0)
     return assemble("meanflow", t[:-1], step, draws=False, target=t[1:])
 

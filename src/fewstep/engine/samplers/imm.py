@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fewstep.engine.checks import choice, descending, flag, real, refuse
+from fewstep.engine.checks import choice, flag, real
 from fewstep.engine.levels import flow
 from fewstep.engine.step import Estimate, Levels, assemble, transition
 from fewstep.engine.table import Schedule
-from fewstep.engine.times import step_count
+from fewstep.engine.times import down_to_zero, step_count
 
 
 def imm(
@@ -31,9 +31,7 @@ def imm(
     sd = real("sigma_data", sigma_data, 0, above=True)
     t = np.linspace(0.994, 0, N + 1)
     if times is not None:
-        t = np.append(descending("times", times, N, 0, 1), 0.0)
-        if t[-2] == 0:
-            raise refuse("times", "times above 0, as the end at 0 is implied", list(times))
+        t = down_to_zero(times, N)
     alpha, s = flow(t)
     now, to = Levels(alpha[:-1], sd * s[:-1]), Levels(alpha[1:], sd * s[1:])
     square = alpha[:-1] ** 2 + s[:-1] ** 2

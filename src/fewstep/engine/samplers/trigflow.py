@@ -10,7 +10,7 @@ from fewstep.engine.levels import flow, trig
 from fewstep.engine.prediction import flow_estimate, trig_estimate
 from fewstep.engine.step import assemble, transition
 from fewstep.engine.table import Schedule
-from fewstep.engine.times import step_count
+from fewstep.engine.times import down_to_zero, step_count
 
 MOST_STEPS = 1000
 
@@ -35,9 +35,7 @@ def trigflow(
     t = np.linspace(math.pi / 2, 0, N + 1)
     if times is not None:
         # float32 rounds pi/2 up by 4e-8
-        t = np.append(descending("times", times, N, 0, np.nextafter(np.float32(math.pi / 2), np.float32(2))), 0.0)
-        if t[-2] == 0:
-            raise refuse("times", f"{N} angles above 0, as the end at 0 is implied", list(times))
+        t = down_to_zero(times, N, np.nextafter(np.float32(math.pi / 2), np.float32(2)))
     to = trig(t[1:], sd)
     step = transition(trig_estimate(t[:-1], sd), trig(t[:-1], sd), to, fraction * to.sigma)
     return assemble("trigflow", t[:-1], step, draws=np.asarray(step.c) > 0, s_in=1 / sd, init=sd, out_scale=out_scale)
