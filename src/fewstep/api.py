@@ -63,9 +63,9 @@ def _folder(model: str | Path, shipped: list[str]) -> Path:
             raise UnknownModelError(f"folder {str(model)!r} is no bundle: it has no {MANIFEST}")
         return path
     close = difflib.get_close_matches(str(model), shipped, n=2, cutoff=0.5)
+    name, names = short(str(model)), ", ".join(shipped) or "none"
     hint = f", did you mean {' or '.join(close)}?" if close else "."
-    names = ", ".join(shipped) or "none"
-    raise UnknownModelError(f"unknown model {str(model)!r}{hint} Shipped models: {names}; or give a bundle's folder")
+    raise UnknownModelError(f"unknown model {name}{hint} Shipped models: {names}; or give a bundle's folder")
 
 
 def _looks_like_checkpoint(path: Path) -> bool:

@@ -9,11 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fewstep.api import open_model
 from fewstep.engine import checks
+from fewstep.engine.bundle_manifest import LabelTable
 from fewstep.engine.checks import short
 from fewstep.engine.schedule import Schedule, schedule
+from fewstep.engine.vocabulary import Vocabulary
 from fewstep.errors import InputError
 
+VOCABULARY = Vocabulary((LabelTable("class", ("one", "two"), 2),))
 HUGE: dict[str, Any] = {
     "list": [0.5] * 10**6,
     "tuple": (0.5,) * 10**6,
@@ -44,6 +48,10 @@ CHECKS: dict[str, Callable[[Any], object]] = {
     "trained_betas": lambda value: schedule("lcm", 2, trained_betas=value),
     "option": lambda value: schedule("lcm", 2, **{str(type(value)) * 10**4: value}),
     "diffusers": lambda value: Schedule.from_diffusers({"_class_name": "LCMScheduler", "beta_schedule": value}, 2),
+    "model": lambda value: open_model(value),
+    "label": lambda value: VOCABULARY.resolve(value),
+    "label's value": lambda value: VOCABULARY.resolve({"class": value}),
+    "prompt": lambda value: VOCABULARY.parse(value),
 }
 
 

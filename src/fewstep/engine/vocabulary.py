@@ -116,7 +116,7 @@ class Vocabulary:
 
     def _nearest(self, name: object, values: Sequence[str] = ()) -> str:
         names = values or [v.value for v in self._values.values()]
-        close = difflib.get_close_matches(str(name)[:100].lower(), names, n=2)
+        close = difflib.get_close_matches(name[:100].lower(), names, n=2) if isinstance(name, str) else []
         return f", did you mean {' or '.join(close)}?" if close else ""
 
     def _known(self, word: str) -> bool:
