@@ -4,9 +4,9 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 from fewstep.cli.parser import Parser, integer, label
+from fewstep.cli.terminal import escaped, say
 
 LAYOUTS = ("auto", "single", "numbered", "sheet")
 
@@ -45,20 +45,25 @@ def add_parser(subparsers: "argparse._SubParsersAction[Parser]") -> None:
 
 def run(args: argparse.Namespace) -> int:
     from fewstep.api import load
-    from fewstep.engine.picture_file import check_destination
+    from fewstep.engine.checks import whole
+    from fewstep.engine.picture_file import destination
+    from fewstep.engine.request import MAX_N
+    from fewstep.engine.result import plan_files
     from fewstep.errors import ContractError
 
-    check_destination(Path(args.output))
+    destination(args.output)
+    n = 1 if args.n is None else whole("n", args.n, 1, MAX_N)
     pipe = load(args.model, backend=args.backend, device=args.device, threads=args.threads)
     image = pipe.manifest.image
     for name, asked, size in (("width", args.width, image.width), ("height", args.height, image.height)):
         if asked not in (None, size):
             raise ContractError(f"{name}: {pipe.manifest.name} makes {image.width} x {image.height}, got {asked}")
+    plan_files(args.output, args.layout, args.scale, n, image.height, image.width)
     show = sys.stderr.isatty() and not args.quiet
     result = pipe(
         args.prompt,
         label=args.label,
-        n=args.n,
+        n=n,
         steps=args.steps,
         seed=args.seed,
         progress=_progress if show else None,
@@ -66,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     files = [str(path) for path in result.save(args.output, args.layout, args.scale)]
     if result.unknown_words and not args.quiet:
         words = ", ".join(word[:40] for word in result.unknown_words[:10])
-        print(f"fewstep: warning: words not in the model's vocabulary were ignored: {words}", file=sys.stderr)
+        say(f"fewstep: warning: words not in the model's vocabulary were ignored: {words}")
     if args.json:
         report = {
             "model": result.model,
@@ -88,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         if len(files) != len(made):
             made = [f"{len(made)} pictures, the first {made[0]}"]
         for file, picture in zip(files, made, strict=True):
-            print(f"{file}: {result.model}, {steps}, {picture}")
+            print(f"{escaped(file)}: {result.model}, {steps}, {picture}")
     return 0
 
 

@@ -7,6 +7,8 @@ from importlib import metadata
 
 from fewstep.cli import doctor, evaluate, export, generate, inspect, models
 from fewstep.cli.parser import Parser
+from fewstep.cli.terminal import discard, escaped, interruptible, open_streams, say
+from fewstep.engine.telemetry import refuse_telemetry
 from fewstep.errors import FewstepError, InputError
 
 COMMANDS = (generate, models, inspect, evaluate, doctor, export)
@@ -20,17 +22,17 @@ EPILOG = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. Errors are one line on standard error."""
+    open_streams()
+    refuse_telemetry()
     try:
-        args = make_parser().parse_args(argv)
-        code = int(args.run(args))
-        sys.stdout.flush()
+        with interruptible():
+            code = _run(argv)
+            sys.stdout.flush()
         return code
-    except SystemExit as stop:  # argparse's --help and --version
-        return stop.code if isinstance(stop.code, int) else 0
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush fails again
+        discard(sys.stdout)
         return _fail("nobody reads the output any more (broken pipe)", 1)
     except InputError as error:
         return _fail(str(error), 2)
@@ -39,9 +41,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         return _fail("out of memory; ask for fewer pictures at a time", 1)
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is None:  # of a stream: files have names
+            discard(sys.stdout)
+            return _fail(f"cannot write standard output: {error.strerror or error}", 1)
         if os.environ.get(DEBUG) == "1":
             raise
         return _fail(f"unexpected {type(error).__name__}: {error}; set {DEBUG}=1 for the traceback", 1)
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    try:
+        args = make_parser().parse_args(argv)
+    except SystemExit as stop:  # argparse's --help and --version
+        return stop.code if isinstance(stop.code, int) else 0
+    return int(args.run(args))
 
 
 def make_parser() -> Parser:
@@ -57,7 +70,7 @@ def make_parser() -> Parser:
 
 def _fail(message: str, code: int) -> int:
     line = " ".join(message.split())
-    print(f"fewstep: error: {line}", file=sys.stderr)
+    say(f"fewstep: error: {escaped(line)}")
     return code
 
 

@@ -6,10 +6,14 @@
 import argparse
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fewstep.errors import InputError
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 PREFIX = "FEWSTEP_"
 SWITCHES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -50,6 +54,10 @@ class Parser(argparse.ArgumentParser):
         if action.choices is not None and value not in action.choices:
             self.error(f"{name}: expected one of {', '.join(map(str, action.choices))}, got {text!r}")
         return value
+
+    def _print_message(self, message: str, file: "SupportsWrite[str] | None" = None) -> None:
+        """argparse's own hides that a help text could not be written."""
+        (file or sys.stdout).write(message)
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message} (see {self.prog} --help)")

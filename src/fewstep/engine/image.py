@@ -29,9 +29,8 @@ def to_uint8(x: NDArray[np.float32], low: float = -1.0, high: float = 1.0) -> Im
     return np.ascontiguousarray(levels.transpose(0, 2, 3, 1).astype(np.uint8))
 
 
-def check_scale(images: Images, scale: object) -> None:
-    """Raise InputError unless (n, H, W, 3) may be enlarged `scale` times."""
-    n, H, W, _ = images.shape
+def check_scale(n: int, H: int, W: int, scale: object) -> None:
+    """Raise InputError unless n pictures of (H, W) may be enlarged `scale` times."""
     factor = whole("scale", scale, 1, max(1, MAX_SIDE // max(H, W)))
     if n * H * W * factor**2 > MAX_PIXELS:
         raise InputError(
@@ -44,9 +43,8 @@ def enlarge(images: Images, scale: int) -> Images:
     return images.repeat(scale, axis=1).repeat(scale, axis=2)
 
 
-def contact_sheet(images: Images) -> Images:
-    """One picture (H', W', 3) of n: rows of ceil(sqrt(n)), left to right, the rest of the last row white."""
-    n, H, W, C = images.shape
+def sheet_grid(n: int, H: int, W: int) -> tuple[int, int]:
+    """The rows and columns of a sheet of n pictures of (H, W), or InputError if that is too large for a file."""
     columns = math.isqrt(n - 1) + 1
     rows = -(-n // columns)
     if max(rows * H, columns * W) > MAX_SIDE:
@@ -54,6 +52,13 @@ def contact_sheet(images: Images) -> Images:
             f"a sheet of {n} pictures would be {columns * W} x {rows * H} pixels, the limit is {MAX_SIDE} a side; "
             "save fewer, smaller or numbered pictures"
         )
+    return rows, columns
+
+
+def contact_sheet(images: Images) -> Images:
+    """One picture (H', W', 3) of n: rows of ceil(sqrt(n)), left to right, the rest of the last row white."""
+    n, H, W, C = images.shape
+    rows, columns = sheet_grid(n, H, W)
     cells = np.full((rows * columns, H, W, C), 255, np.uint8)
     cells[:n] = images
     return np.ascontiguousarray(

@@ -4,23 +4,38 @@ import io
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from fewstep.engine.checks import refuse, short
 from fewstep.engine.image import Images
-from fewstep.errors import InputError, OutputError
+from fewstep.errors import OutputError
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+
+
+def destination(path: object) -> Path:
+    """A caller's path of a picture, or InputError if no file can have that name."""
+    if not isinstance(path, str | os.PathLike) or not isinstance(text := os.fspath(path), str) or not text:
+        raise refuse("output", "the name of a file", path)
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError as error:
+        raise refuse("output", f"a name that {error.encoding} can write", text) from error
+    if text.endswith(os.sep):
+        raise refuse("output", "the name of a file, not of a folder", text)
+    format_of(Path(text))
+    return Path(text)
 
 
 def format_of(path: Path) -> str:
     """Pillow's name of the format a file name's suffix asks for."""
     format = FORMATS.get(path.suffix.lower())
     if format is None or "\0" in str(path):
-        raise InputError(f"output {str(path)!r}: expected a name ending in {', '.join(FORMATS)}")
+        raise refuse("output", f"a name ending in {', '.join(FORMATS)}", str(path))
     return format
 
 
@@ -41,8 +56,7 @@ def encode(image: Images, format: str, text: Mapping[str, str]) -> bytes:
 
 
 def check_destination(path: Path) -> None:
-    """Raise InputError or OutputError if a picture cannot go there, before it is made."""
-    format_of(path)
+    """Raise OutputError if a picture cannot go there, before it is made."""
     with _named(path):
         _target(path)
 
@@ -65,7 +79,8 @@ def write_all(files: Iterable[tuple[Path, bytes]]) -> None:
                 os.replace(temporary, target)
     finally:
         for _, temporary, _ in renames:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # most are renamed by now, and an error that is on its way says more
+                temporary.unlink()
 
 
 @contextmanager
@@ -73,7 +88,7 @@ def _named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
+        raise OutputError(f"cannot write {short(str(path))}: {error.strerror or error}") from error
 
 
 def _target(path: Path) -> Path:
@@ -81,8 +96,12 @@ def _target(path: Path) -> Path:
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
         raise OSError("it exists and is not a regular file")
+    if target.is_symlink():
+        raise OSError("it is a symbolic link that leads back to itself")
     if not target.parent.is_dir():
-        raise OSError(f"the folder {str(path.parent)!r} does not exist; create it first")
+        raise OSError(f"the folder {short(str(path.parent))} does not exist; create it first")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise OSError(f"the folder {short(str(path.parent))} cannot be written")
     return target
 
 

@@ -1,6 +1,7 @@
 """What a request made: pictures, how each was made, and ways to keep them."""
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,8 +10,8 @@ from pathlib import Path
 from PIL import Image
 
 from fewstep.engine.checks import choice
-from fewstep.engine.image import Images, check_scale, contact_sheet, enlarge
-from fewstep.engine.picture_file import encode, format_of, write_all
+from fewstep.engine.image import Images, check_scale, contact_sheet, enlarge, sheet_grid
+from fewstep.engine.picture_file import check_destination, destination, encode, format_of, write_all
 from fewstep.engine.timings import Timings
 from fewstep.errors import InputError
 
@@ -35,7 +36,7 @@ class Result:
         """The n pictures as Pillow images."""
         return [Image.fromarray(image) for image in self.images]
 
-    def save(self, path: str | Path, layout: str = "auto", scale: int = 1) -> list[Path]:
+    def save(self, path: str | os.PathLike[str], layout: str = "auto", scale: int = 1) -> list[Path]:
         """Write PNG, JPEG or WebP by the name's suffix, enlarged `scale` times, and return the names written.
 
         layout: "single" writes one picture as `path`; "numbered" writes out-0001.png and so on for out.png, or puts
@@ -44,21 +45,14 @@ class Result:
         chunks how it was made.
         """
         start = time.perf_counter()
-        layout, path = choice("layout", layout, LAYOUTS), Path(path)
-        format = format_of(path)
-        n = len(self.images)
-        if layout == "auto":
-            layout = "single" if n == 1 and NUMBER not in path.name else "numbered"
-        if layout == "single" and n != 1:
-            raise InputError(f"layout single: expected one picture, got {n}; choose numbered or sheet")
+        n, H, W, _ = self.images.shape
+        layout, names = plan_files(path, layout, scale, n, H, W)
         pictures = contact_sheet(self.images)[None] if layout == "sheet" else self.images
-        check_scale(pictures, scale)
-        names = [numbered(path, i) for i in range(1, n + 1)] if layout == "numbered" else [path]
 
         def encoded() -> Iterator[tuple[Path, bytes]]:
             for i, name in enumerate(names):
                 made = range(n) if layout == "sheet" else range(i, i + 1)
-                yield name, encode(enlarge(pictures[i : i + 1], scale)[0], format, self._text(made))
+                yield name, encode(enlarge(pictures[i : i + 1], scale)[0], format_of(name), self._text(made))
 
         write_all(encoded())
         self.timings.encode += (time.perf_counter() - start) * 1e3
@@ -75,6 +69,24 @@ class Result:
             "seed": str(seeds[0]) if len(seeds) == 1 else json.dumps(seeds),
             "labels": json.dumps(labels[0] if len(labels) == 1 else labels),
         }
+
+
+def plan_files(path: object, layout: object, scale: object, n: int, H: int, W: int) -> tuple[str, list[Path]]:
+    """What save chooses for n pictures of (H, W), layout and names, and its errors, before they are made."""
+    layout, file = choice("layout", layout, LAYOUTS), destination(path)
+    if layout == "auto":
+        layout = "single" if n == 1 and NUMBER not in file.name else "numbered"
+    if layout == "single" and n != 1:
+        raise InputError(f"layout single: expected one picture, got {n}; choose numbered or sheet")
+    if layout == "sheet":
+        rows, columns = sheet_grid(n, H, W)
+        check_scale(1, rows * H, columns * W, scale)
+    else:
+        check_scale(n, H, W, scale)
+    names = [numbered(file, i) for i in range(1, n + 1)] if layout == "numbered" else [file]
+    for name in names:
+        check_destination(name)
+    return layout, names
 
 
 def numbered(path: Path, i: int) -> Path:
