@@ -1,8 +1,10 @@
 """A request, checked: what is to be made, image by image, before anything runs."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any, TypeGuard
 
 from fewstep import _runtime
 from fewstep.engine.bundle_manifest import Manifest
@@ -75,10 +77,12 @@ def contract_schedule(manifest: Manifest, steps: int) -> Schedule | GuidedSchedu
 
 def check_seeds(seed: object, n: int) -> tuple[int, ...]:
     """n seeds in [0, 2^64): (seed + i) mod 2^64 of an int, those of a list of n ints, random ones for None."""
-    if isinstance(seed, Sequence) and not isinstance(seed, str | bytes):
-        if len(seed) != n:
-            raise InputError(f"seed: expected {n} seeds, one a picture, got {len(seed)}")
+    if _is_list(seed):
+        if _length(seed) != n:
+            raise InputError(f"seed: expected {n} seeds, one a picture, got {_length(seed)}")
         return tuple(whole(f"seed {i}", value, 0, MAX_SEED) for i, value in enumerate(seed))
+    if seed is not None and not isinstance(seed, Integral):
+        raise refuse("seed", f"an integer from 0 to {MAX_SEED} or a list of them", seed)
     first = random_seed() if seed is None else whole("seed", seed, 0, MAX_SEED)
     return tuple((first + i) % (MAX_SEED + 1) for i in range(n))
 
@@ -93,8 +97,19 @@ def drawn_value(seed: int, table: int, count: int) -> int:
 
 
 def _count(label: object, n: object, seed: object) -> int:
-    lists = [x for x in (label, seed) if isinstance(x, Sequence) and not isinstance(x, str | bytes)]
-    return whole("n", (len(lists[0]) if lists else 1) if n is None else n, 1, MAX_N)
+    lengths = [_length(x) for x in (label, seed) if _is_list(x)]
+    return whole("n", (lengths or [1])[0] if n is None else n, 1, MAX_N)
+
+
+def _is_list(value: object) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview)
+
+
+def _length(values: Sequence[Any]) -> int:
+    try:
+        return len(values)
+    except OverflowError:  # of a range
+        return sys.maxsize
 
 
 def _wanted(
@@ -103,9 +118,9 @@ def _wanted(
     """What is asked of each image: table name -> value, of some tables; and the prompt's unknown words."""
     if (prompt is not None or label is not None) and not vocabulary.tables:
         raise refuse("prompt and label", "neither, as this model has no labels", prompt if label is None else label)
-    if isinstance(label, Sequence) and not isinstance(label, str | bytes):
-        if len(label) != n:
-            raise InputError(f"label: expected {n} labels, one a picture, got {len(label)}")
+    if _is_list(label):
+        if _length(label) != n:
+            raise InputError(f"label: expected {n} labels, one a picture, got {_length(label)}")
         wanted = [vocabulary.resolve(one) for one in label]
     else:
         wanted = [{} if label is None else vocabulary.resolve(label)] * n

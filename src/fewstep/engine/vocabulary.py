@@ -4,8 +4,9 @@ A label table has a name and values. The rules, which know no model:
 
 1. Case, hyphens, blanks and a final plural s do not matter: "Voxel bots" is voxel-bot. The longest match wins.
 2. A value that only one table has goes to that table.
-3. A value that several tables have goes to `background` after "on", "against", "with" or "background" and just before
-   "background" or "backdrop"; elsewhere it goes to the first other table that has it.
+3. A value that several tables have goes to `background` after "on", "against", "over", "in front of", "with" or
+   "background" and just before "background" or "backdrop"; elsewhere it goes to the first other table that has it, as
+   it does in "with a green critter".
 4. A table's own name just before or after a value picks the table: "color green", "green color".
 5. FILLERS mean nothing, commas and stops part what rules 3 and 4 would join. All other words are unknown and are
    reported. Two values for one table are an error.
@@ -27,7 +28,8 @@ COMMA, STOPS = ",", ",.;!?\n"
 WORD = r"[^\W_]+"
 WORD_OR_STOP = rf"{WORD}|[{STOPS}]"
 BACKGROUND = "background"
-MARKERS = frozenset({"on", "against", "with", "over", "before"})
+WITH = "with"
+MARKERS = frozenset({"on", "against", WITH, "over", "before", "front"})
 FILLERS = frozenset(
     {"a", "an", "the", "and", "of", "in", "is", "it", "its", "some", "one", "picture", "image", "cartoon"}
 )
@@ -82,7 +84,13 @@ class Vocabulary:
             raise InputError(
                 f"label: expected a name or a mapping of tables to values, got {short(label)}; {self.describe()}"
             )
-        return {self._table(name).name: self._value(self._table(name), value) for name, value in label.items()}
+        labels: dict[str, str] = {}
+        for name, given in label.items():
+            table = self._table(name)
+            value = self._value(table, given)
+            if labels.setdefault(table.name, value) != value:
+                raise InputError(f"the label says both {labels[table.name]} and {value} for {table.name}; choose one")
+        return labels
 
     def indices(self, labels: Mapping[str, str]) -> list[int | None]:
         """The row of each table, None where `labels` has no value."""
@@ -151,20 +159,28 @@ class Vocabulary:
         before, earlier = _word(tokens, i - 1), tokens[i - 2] if i > 1 else ""
         if before in self._names and not (isinstance(earlier, _Value) and before in earlier.tables):
             return before
-        return BACKGROUND if BACKGROUND in self._names and _follows_marker(tokens, i) else ""
+        marker = _marker(tokens, i) if BACKGROUND in self._names else ""
+        return "" if marker == WITH and self._is_subject(tokens[i + 1 : i + 2]) else BACKGROUND if marker else ""
+
+    def _is_subject(self, tokens: Sequence[str | _Value]) -> bool:
+        return any(
+            isinstance(token, _Value) and not any(self._is_like_background(name) for name in token.tables)
+            for token in tokens
+        )
 
     def _is_like_background(self, name: str) -> bool:
         """Whether a table shares values with the background, as colours do and subjects do not."""
         return not set(self._table(name).values).isdisjoint(self._table(BACKGROUND).values)
 
 
-def _follows_marker(tokens: Sequence[str | _Value], i: int) -> bool:
+def _marker(tokens: Sequence[str | _Value], i: int) -> str:
+    """The marker before value i, with nothing but fillers between, or nothing."""
     for token in (tokens[j] for j in range(i - 1, -1, -1)):
         if not isinstance(token, str) or token.lower() not in FILLERS | MARKERS:
-            return False
+            return ""
         if token.lower() in MARKERS:
-            return True
-    return False
+            return token.lower()
+    return ""
 
 
 def _word(tokens: Sequence[str | _Value], i: int) -> str:
