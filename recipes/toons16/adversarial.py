@@ -1,9 +1,10 @@
-"""Sharpens the student against real pictures: python -m recipes.toons16.adversarial
+"""Sharpens the consistency model against real pictures: python -m recipes.toons16.adversarial
 
-Adversarial distillation (Sauer et al. 2023) on the student's own states: it denoises pure noise, its picture is noised
-again to a later time as in sampling (Yin et al. 2024, section 4.5) and denoised once more, and a discriminator that
-sees pictures under noise (Wang et al. 2022) judges both. A squared-error anchor holds every picture to what the
-consistency student made of the same state. Interrupted, it resumes where it was.
+Latent adversarial distillation (Sauer et al. 2024, arXiv 2403.12015) on the student's own states: it denoises pure
+noise, its picture is noised again to a later time as in sampling (Yin et al. 2024, section 4.5) and denoised once more.
+A discriminator of small heads on the frozen teacher's features judges both under noise. The student is drawn to what
+the consistency model made of the same state, moved by `--reach` along the discriminator's gradient. Interrupted, it
+resumes where it was.
 """
 
 import argparse
@@ -15,10 +16,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import spectral_norm
 
-from fewstep.export.families.trigflow_unet import TrigFlowUNet
-from recipes.toons16.labels import COUNTS
+from fewstep.export.families.trigflow_unet import GROUPS, TrigFlowUNet
 from recipes.toons16.progress import Progress
 from recipes.toons16.training import (
     Pictures,
@@ -40,36 +39,25 @@ CHECKPOINT_EVERY = 200
 
 
 class Discriminator(nn.Module):
-    """Projection discriminator: noised pictures x (B, 3, S, S), times t (B,) and labels (B, L) to scores (B, h, w)."""
+    """Scores (B, n) of noised pictures x (B, 3, S, S), over sigma_data, at times t (B,) as pictures of labels."""
 
-    def __init__(self, channels: tuple[int, ...] = (48, 96, 128, 128), frequencies: int = 16) -> None:
+    def __init__(self, teacher: TrigFlowUNet, width: int = 64) -> None:
         super().__init__()
-        self.register_buffer("frequencies", torch.exp(torch.linspace(0, math.log(24.0), frequencies)), persistent=False)
-        first, *rest = channels
-        self.inward = spectral_norm(nn.Conv2d(3, first, 3, padding=1))
-        pairs = zip(channels, rest, strict=False)
-        self.body = nn.ModuleList(spectral_norm(nn.Conv2d(a, b, 4, stride=2, padding=1)) for a, b in pairs)
-        self.time = nn.Sequential(nn.Linear(2 * frequencies, 128), nn.SiLU(), nn.Linear(128, sum(rest)))
-        self.widths = rest
-        self.outward = spectral_norm(nn.Conv2d(channels[-1], 1, 1))
-        self.labels = nn.ModuleList(nn.Embedding(n, channels[-1]) for n in COUNTS)
-
-    frequencies: Tensor
+        self.features = [teacher]  # in a list: no part of this module's own state
+        self.heads = nn.ModuleList(
+            nn.Sequential(
+                nn.GroupNorm(GROUPS, c, affine=False),
+                nn.Conv2d(c, width, 3, padding=1),
+                nn.LeakyReLU(0.2),
+                nn.Conv2d(width, 1, 1),
+            )
+            for c in teacher.config.channels
+        )
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
-        angles = t[:, None] * self.frequencies
-        biases = self.time(torch.cat([angles.cos(), angles.sin()], dim=1)).split(self.widths, dim=1)
-        h = F.leaky_relu(self.inward(x), 0.2)
-        for layer, bias in zip(self.body, biases, strict=True):
-            h = F.leaky_relu(layer(h) + per_image_channel(bias), 0.2)
-        wanted = torch.stack([table(labels[:, i]) for i, table in enumerate(self.labels)]).sum(0)
-        projected = (h * per_image_channel(wanted)).sum(1) / math.sqrt(h.shape[1])
-        judged: Tensor = self.outward(h)[:, 0] + projected
-        return judged
-
-
-def per_image_channel(v: Tensor) -> Tensor:
-    return v[:, :, None, None]
+        (teacher,) = self.features
+        levels = teacher.encode(x, teacher.embed(t, labels))
+        return torch.cat([head(h).flatten(1) for head, h in zip(self.heads, levels, strict=True)], dim=1)
 
 
 def noised(x: Tensor, t: Tensor, sd: float, generator: torch.Generator) -> Tensor:
@@ -102,8 +90,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=2_000)
     parser.add_argument("--batch", type=int, default=32, help="pictures, each looked at twice")
     parser.add_argument("--lr", type=float, default=1e-4)
-    parser.add_argument("--anchor", type=float, default=1.0, help="weight of staying with the consistency model")
-    parser.add_argument("--adversarial", type=float, default=0.01, help="weight of the discriminator's verdict")
+    parser.add_argument("--reach", type=float, default=0.15, help="RMS distance from the consistency model's pictures")
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args(argv)
@@ -113,10 +100,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     pictures = Pictures(args.run / "train.npz")
     net = build(args.preset)
     net.load_state_dict(load_file(args.run / args.start))
-    anchor, ema, judge = frozen_copy(net), frozen_copy(net), channels_last(Discriminator())
+    anchor, ema, teacher = frozen_copy(net), frozen_copy(net), frozen_copy(net)
+    teacher.load_state_dict(load_file(args.run / "teacher.safetensors"))
+    judge = channels_last(Discriminator(teacher))
     sd = net.config.sigma_data
     optimizer = torch.optim.Adam(net.parameters(), lr=args.lr, betas=(0.0, 0.99), fused=True)
-    judge_optimizer = torch.optim.Adam(judge.parameters(), lr=6e-4, betas=(0.0, 0.99), fused=True)
+    judge_optimizer = torch.optim.Adam(judge.parameters(), lr=1e-3, betas=(0.0, 0.99), fused=True)
     checkpoint, nets = args.run / "student.pt", {"net": net, "ema": ema, "judge": judge}
     optimizers = {"optimizer": optimizer, "judge_optimizer": judge_optimizer}
     start = resume(checkpoint, optimizers, nets)
@@ -139,14 +128,15 @@ def main(argv: Sequence[str] | None = None) -> None:
             judge_loss.backward()
             judge_optimizer.step()
 
-            judge.requires_grad_(False)
-            score = judge(noised(fake, t, sd, g) / sd, t, both).mean()
-            judge.requires_grad_(True)
+            moved = fake.detach().requires_grad_()
+            scores = judge(noised(moved, t, sd, g) / sd, t, both)
+            (uphill,) = torch.autograd.grad(scores.mean(1).sum(), moved)
+            uphill = uphill / uphill.square().mean().sqrt()
             distance = (fake - anchored).square().mean()
-            warmup = min(1.0, step / 100)  # the judge learns first
+            warmup = min(1.0, step / 50)  # the judge learns first
             set_lr(optimizer, args.lr * warmup * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / args.steps))))
             optimizer.zero_grad(set_to_none=True)
-            (args.anchor * distance - args.adversarial * score).backward()
+            (fake - anchored - args.reach * uphill).square().mean().backward()
             torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             optimizer.step()
             lerp_towards(ema, net, ema_weight(0.995, step))

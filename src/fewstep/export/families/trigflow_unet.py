@@ -123,16 +123,23 @@ class TrigFlowUNet(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
         """Returns F. x: (B, 3, H, W), the state over sigma_data; t: (B,) in [0, pi/2]; labels: (B, L) int64."""
-        angles = t[:, None] * self.frequencies
-        e = self.time_out(F.silu(self.time_in(torch.cat([angles.cos(), angles.sin()], dim=1))))
-        for i, table in enumerate(self.label_tables):
-            e = e + table(labels[:, i])
-        e = F.silu(e)
-
-        h1 = self.down1(self.conv_in(F.pixel_unshuffle(x, self.config.patch)), e)
-        h2 = self.down2(self.shrink1(h1), e)
-        h = self.down3(self.shrink2(h2), e)
-        h = self.up3(self.middle(self.attention(h), e), e)
+        e = self.embed(t, labels)
+        h1, h2, h3 = self.encode(x, e)
+        h = self.up3(self.middle(h3, e), e)
         h = self.up2(self.skip2(torch.cat([F.pixel_shuffle(self.grow2(h), 2), h2], dim=1)), e)
         h = self.up1(self.skip1(torch.cat([F.pixel_shuffle(self.grow1(h), 2), h1], dim=1)), e)
         return F.pixel_shuffle(self.conv_out(F.silu(self.norm_out(h))), self.config.patch)
+
+    def embed(self, t: Tensor, labels: Tensor) -> Tensor:
+        """What the blocks are told of t and labels: (B, E)."""
+        angles = t[:, None] * self.frequencies
+        e: Tensor = self.time_out(F.silu(self.time_in(torch.cat([angles.cos(), angles.sin()], dim=1))))
+        for i, table in enumerate(self.label_tables):
+            e = e + table(labels[:, i])
+        return F.silu(e)
+
+    def encode(self, x: Tensor, e: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Features of x at the three levels, under the embedding e."""
+        h1 = self.down1(self.conv_in(F.pixel_unshuffle(x, self.config.patch)), e)
+        h2 = self.down2(self.shrink1(h1), e)
+        return h1, h2, self.attention(self.down3(self.shrink2(h2), e))
