@@ -49,11 +49,21 @@ def test_installers_may_hard_link_a_shipped_model(shipped: Path, tmp_path: Path)
         ("x" * 5000, "unknown model 'xxx"),
         ("weights.safetensors", r"is a checkpoint, not a bundle; run `fewstep export"),
         ("model.ckpt", r"is a checkpoint, not a bundle"),
+        ("my model.pt", r"run `fewstep export 'my model\.pt' -o FOLDER` and load FOLDER"),
+        ("\x1b[31m.pt", r"'\\x1b\[31m\.pt' is a checkpoint.*run `fewstep export CHECKPOINT -o FOLDER`"),
+        (f"{'x' * 5000}.pt", r"'xxx.{1,250}' is a checkpoint"),
     ],
 )
 def test_unknown_models(shipped: Path, model: str, message: str) -> None:
     with pytest.raises(UnknownModelError, match=message):
         load(model)
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_a_folder_behind_a_link_is_named(shipped: Path, tmp_path: Path, slash: str) -> None:
+    (tmp_path / "link").symlink_to(shipped)
+    with pytest.raises(BundleError, match=r"link.* is a symbolic link; give the folder it leads to"):
+        load(f"{tmp_path}/link{slash}")
 
 
 def test_folders_that_are_no_bundle(tmp_path: Path) -> None:

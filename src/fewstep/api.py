@@ -2,13 +2,15 @@
 
 import difflib
 import os
+import shlex
 from pathlib import Path
 
 from fewstep.engine.bundle import Bundle
 from fewstep.engine.checks import choice, short
 from fewstep.engine.device import choose_device
 from fewstep.engine.pipeline import Pipeline
-from fewstep.errors import InputError, UnknownModelError
+from fewstep.engine.telemetry import refuse_telemetry
+from fewstep.errors import BundleError, InputError, UnknownModelError
 
 BACKENDS = ("auto", "onnxruntime")
 DEVICES = ("auto", "cpu", "cuda")
@@ -28,6 +30,7 @@ def load(
     Raises UnknownModelError, BundleError for a damaged bundle, MissingDependencyError for a device onnxruntime was not
     built for, BackendError for one that does not start.
     """
+    refuse_telemetry()
     choice("backend", backend, BACKENDS)
     device = choose_device()[0] if choice("device", device, DEVICES) == "auto" else device
     bundle = open_model(model)
@@ -56,16 +59,25 @@ def _folder(model: str | Path, shipped: list[str]) -> Path:
     path = Path(model)
     if path.suffix in CHECKPOINT_SUFFIXES or _looks_like_checkpoint(path):
         raise UnknownModelError(
-            f"{str(model)!r} is a checkpoint, not a bundle; run `fewstep export {model} -o FOLDER` and load FOLDER"
+            f"{short(str(model))} is a checkpoint, not a bundle; run `fewstep export {_quoted(model)} -o FOLDER` "
+            "and load FOLDER"
         )
+    if os.path.islink(path) and os.path.isdir(path):
+        raise BundleError(f"folder {short(str(model))} is a symbolic link; give the folder it leads to")
     if os.path.isdir(path):
         if not os.path.lexists(path / MANIFEST):
-            raise UnknownModelError(f"folder {str(model)!r} is no bundle: it has no {MANIFEST}")
+            raise UnknownModelError(f"folder {short(str(model))} is no bundle: it has no {MANIFEST}")
         return path
     close = difflib.get_close_matches(str(model), shipped, n=2, cutoff=0.5)
     name, names = short(str(model)), ", ".join(shipped) or "none"
     hint = f", did you mean {' or '.join(close)}?" if close else "."
     raise UnknownModelError(f"unknown model {name}{hint} Shipped models: {names}; or give a bundle's folder")
+
+
+def _quoted(model: str | Path) -> str:
+    """As a shell reads it, if a person can."""
+    quoted = shlex.quote(str(model))
+    return quoted if quoted.isprintable() and len(quoted) < 200 else "CHECKPOINT"
 
 
 def _looks_like_checkpoint(path: Path) -> bool:

@@ -59,6 +59,14 @@ def test_a_symlink_is_followed(tmp_path: Path) -> None:
     assert (tmp_path / "link.png").is_symlink() and (tmp_path / "real.png").read_bytes() == b"new"
 
 
+def test_a_symlink_to_itself_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "a.png").symlink_to("b.png")
+    (tmp_path / "b.png").symlink_to("a.png")
+    with pytest.raises(OutputError, match="a symbolic link that leads back to itself"):
+        write_all([(tmp_path / "a.png", b"new")])
+    assert all((tmp_path / name).is_symlink() for name in ("a.png", "b.png"))
+
+
 @pytest.mark.parametrize("failing", ["open", "write", "fsync"])
 def test_a_failure_leaves_the_folder_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
     """The second of two files fails: the first is not there either, and an old file keeps its bytes."""

@@ -1,4 +1,10 @@
+import copy
+import os
+import pickle
+import signal
 import threading
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +16,7 @@ from small_bundle import BACKGROUNDS, COLORS, SUBJECTS, write_bundle
 from fewstep.api import load
 from fewstep.engine.pipeline import Pipeline
 from fewstep.engine.request import Label
+from fewstep.errors import BackendError, InputError
 
 SEEDS = st.integers(0, 2**64 - 1)
 FULL = st.fixed_dictionaries(
@@ -77,6 +84,51 @@ def test_calls_from_several_threads(pipe: Pipeline) -> None:
     for thread in threads:
         thread.join()
     assert len(found) == 4 and all(np.array_equal(images, expected) for images in found)
+
+
+def test_a_fork_is_told_to_load_again(folder: Path, pipe: Pipeline, tmp_path: Path) -> None:
+    """The threads of a session are not in the child: without a check it waits for them forever."""
+    expected = pipe(n=2, seed=1).images.tobytes()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forks with threads, which is the point
+        child = os.fork()
+    if child == 0:
+        signal.alarm(30)
+        try:
+            pipe(n=2, seed=1)
+        except BackendError as error:
+            (tmp_path / "said").write_text(str(error))
+            (tmp_path / "made").write_bytes(load(folder)(n=2, seed=1).images.tobytes())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert "made before a fork; call fewstep.load" in (tmp_path / "said").read_text()
+    assert (tmp_path / "made").read_bytes() == expected
+
+
+@pytest.mark.parametrize("carry", [pickle.dumps, copy.copy, copy.deepcopy], ids=lambda carry: carry.__name__)
+def test_a_pipeline_is_not_carried(pipe: Pipeline, carry: Callable[[Pipeline], object]) -> None:
+    with pytest.raises(InputError, match="a pipeline cannot be copied or pickled; share this one"):
+        carry(pipe)
+
+
+def test_a_result_is_carried(pipe: Pipeline) -> None:
+    r = pipe("planets", n=2, seed=1)
+    for again in (pickle.loads(pickle.dumps(r)), copy.deepcopy(r)):
+        assert np.array_equal(again.images, r.images) and again.timings == r.timings
+        assert (again.seeds, again.labels, again.steps) == (r.seeds, r.labels, r.steps)
+
+
+def test_progress_is_a_function_and_its_errors_are_its_own(pipe: Pipeline) -> None:
+    with pytest.raises(InputError, match="progress: expected a function"):
+        pipe(progress=3)  # type: ignore[arg-type]
+
+    def stop(done: int, n: int) -> None:
+        raise KeyError(done)
+
+    with pytest.raises(KeyError):
+        pipe(n=4, progress=stop)
+    assert pipe(n=4, seed=1).images.shape[0] == 4
 
 
 def test_the_result_says_how_it_was_made(pipe: Pipeline) -> None:

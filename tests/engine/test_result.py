@@ -1,11 +1,12 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from fewstep.engine.result import Result, numbered
+from fewstep.engine.result import Result, numbered, plan_files
 from fewstep.engine.timings import Timings
 from fewstep.errors import InputError, OutputError
 
@@ -76,6 +77,8 @@ def test_a_png_says_how_it_was_made(tmp_path: Path) -> None:
         (1, "a.png", "grid", 1, "layout: expected one of auto, numbered, sheet, single"),
         (1, "a.gif", "auto", 1, "expected a name ending in"),
         (1, "a", "auto", 1, "expected a name ending in"),
+        (1, "", "auto", 1, "output: expected a name ending in"),
+        (2, f"{'x' * 251}.gif", "auto", 1, "output: expected a name ending in"),
         (1, "a.png", "auto", 0, "scale: expected an integer"),
         (1, "a.png", "auto", 1.5, "scale: expected an integer"),
         (1, "a.png", "auto", 10**6, "scale: expected an integer from 1 to 4095"),
@@ -89,6 +92,30 @@ def test_refused_before_anything_is_written(
     with pytest.raises(InputError, match=message):
         result(n).save(tmp_path / name, layout, scale)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", [None, 3, b"a.png", ["a.png"], "", "a.png/", "a\ud800.png"], ids=ascii)
+def test_what_is_no_name_of_a_file(path: object) -> None:
+    with pytest.raises(InputError, match="output: expected"):
+        result(1).save(path)  # type: ignore[arg-type]
+
+
+def test_a_folder_that_may_not_be_written_is_known_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(OutputError, match="cannot be written"):
+        plan_files(tmp_path / "a.png", "auto", 1, 1, 4, 4)
+
+
+def test_the_plan_is_what_is_saved(tmp_path: Path) -> None:
+    for n, layout, name in (
+        (1, "auto", "a.png"),
+        (3, "auto", "b.png"),
+        (3, "sheet", "c.png"),
+        (1, "numbered", "d.png"),
+    ):
+        planned = plan_files(tmp_path / name, layout, 2, n, 4, 4)[1]
+        assert not any(path.exists() for path in planned)
+        assert result(n).save(tmp_path / name, layout, 2) == planned
 
 
 def test_one_bad_target_stops_all(tmp_path: Path) -> None:

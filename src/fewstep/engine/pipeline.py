@@ -1,19 +1,22 @@
 """A model, ready: a request in, pictures out."""
 
+import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fewstep.engine.bundle_manifest import Manifest
+from fewstep.engine.checks import refuse
 from fewstep.engine.image import Images
 from fewstep.engine.request import Label, Request, check_request, contract_schedule
 from fewstep.engine.result import Result
 from fewstep.engine.table import GuidedSchedule, Schedule
 from fewstep.engine.timings import Timings
+from fewstep.errors import BackendError, InputError
 
 
 class Progress(Protocol):
@@ -41,10 +44,15 @@ class Backend(Protocol):
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Made by fewstep.load. Calls are independent of each other and may come from several threads."""
+    """Made by fewstep.load.
+
+    1. Calls are independent of each other and may come from several threads.
+    2. It works in the process that made it: the threads of a session do not survive a fork, nor does pickle carry them.
+    """
 
     manifest: Manifest
     backend: Backend
+    _process: int = field(default_factory=os.getpid, init=False, repr=False, compare=False)
 
     def __call__(
         self,
@@ -68,6 +76,10 @@ class Pipeline:
         An image is the same bytes for its labels, seed and steps whatever n and its neighbours are. Raises InputError
         or ContractError before anything runs, BackendError if the run fails.
         """
+        if os.getpid() != self._process:
+            raise BackendError("this pipeline was made before a fork; call fewstep.load in this process")
+        if progress is not None and not callable(progress):
+            raise refuse("progress", "a function of the images done and n", progress)
         start = time.perf_counter()
         request = check_request(self.manifest, prompt, label, n, steps, seed)
         labels = self._rows(request)
@@ -85,6 +97,11 @@ class Pipeline:
             self.manifest.schedule.name,
             timings,
             request.unknown_words,
+        )
+
+    def __reduce__(self) -> NoReturn:
+        raise InputError(
+            "a pipeline cannot be copied or pickled; share this one, or call fewstep.load where it is needed"
         )
 
     def _rows(self, request: Request) -> NDArray[np.int64]:
