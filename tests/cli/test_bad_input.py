@@ -30,7 +30,7 @@ def refused(argv: Sequence[str], code: int, message: str, out: Path, capsys: Cap
     before = sorted(out.iterdir())
     assert main(argv) == code
     printed = capsys.readouterr()
-    assert printed.out == "" and printed.err.count("\n") == 1
+    assert printed.out == "" and printed.err.count("\n") == 1 and len(printed.err) < 4100
     assert printed.err.startswith("fewstep: error: ") and message in printed.err and "Traceback" not in printed.err
     assert sorted(out.iterdir()) == before
 
@@ -78,6 +78,7 @@ SEED = "seed: expected an integer from 0 to 18446744073709551615"
         (["-o", f"{'x' * 9000}.gif"], "output: expected a name ending in .png"),
         (["--stepz", "2"], "unrecognized arguments: --stepz 2"),
         (["\x1b[31m\u202e"], "unrecognized arguments: \\x1b[31m\\u202e"),
+        (["x" * 10**5], "unrecognized arguments: xxx"),
         (["--ste", "2"], "unrecognized arguments: --ste 2"),
         (["--steps"], "--steps: expected one argument"),
         (["picture.png"], "unrecognized arguments: picture.png"),

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from small_bundle import write_bundle
 
+from fewstep.cli.terminal import interruptible
+
 CODE = "import sys; from fewstep.cli.main import main; sys.exit(main())"
 COMMAND = [sys.executable, "-c", CODE]
 
@@ -86,3 +88,22 @@ def test_nothing_is_written_in_the_home(folder: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0 and done.stderr == ""
     assert list(home.rglob("*")) == []
+
+
+def test_a_second_signal_is_ignored_while_the_first_is_answered() -> None:
+    def save() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt), interruptible("SIGTERM"):
+        save()
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_handlers_come_back() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with interruptible("SIGINT"):
+        assert signal.getsignal(signal.SIGINT) != before
+    assert signal.getsignal(signal.SIGINT) == before

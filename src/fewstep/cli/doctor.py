@@ -3,7 +3,7 @@
 import argparse
 import json
 import platform
-import sys
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ def _version(package: str) -> str | None:
 
 
 def _cpu_name() -> str:
-    if sys.platform == "linux":
+    with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()

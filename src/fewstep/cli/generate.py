@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 
 from fewstep.cli.parser import Parser, integer, label
-from fewstep.cli.terminal import escaped, say
+from fewstep.cli.terminal import escaped, interruptible, say
 
 LAYOUTS = ("auto", "single", "numbered", "sheet")
 
@@ -68,7 +68,8 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         progress=_progress if show else None,
     )
-    files = [str(path) for path in result.save(args.output, args.layout, args.scale)]
+    with interruptible("SIGTERM", "SIGHUP"):
+        files = [str(path) for path in result.save(args.output, args.layout, args.scale)]
     if result.unknown_words and not args.quiet:
         words = ", ".join(word[:40] for word in result.unknown_words[:10])
         say(f"fewstep: warning: words not in the model's vocabulary were ignored: {words}")

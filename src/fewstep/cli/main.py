@@ -13,6 +13,7 @@ from fewstep.errors import FewstepError, InputError
 
 COMMANDS = (generate, models, inspect, evaluate, doctor, export)
 DEBUG = "FEWSTEP_DEBUG"
+MAX_LINE = 4000
 USAGE = "fewstep COMMAND [options]"
 EPILOG = (
     "Every flag has an environment variable, named in its command's --help. "
@@ -25,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     open_streams()
     refuse_telemetry()
     try:
-        with interruptible():
+        with interruptible("SIGINT"):
             code = _run(argv)
             sys.stdout.flush()
         return code
@@ -69,7 +70,7 @@ def make_parser() -> Parser:
 
 
 def _fail(message: str, code: int) -> int:
-    line = " ".join(message.split())
+    line = " ".join(message.split())[:MAX_LINE]
     say(f"fewstep: error: {escaped(line)}")
     return code
 

@@ -46,11 +46,14 @@ def say(line: str) -> None:
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """SIGTERM and SIGHUP interrupt as Ctrl-C does, so that temporary files go. While they go a second signal is
-    ignored (a caller may send it to the process and to its group); after that it ends the process at once.
+def interruptible(*names: str) -> Iterator[None]:
+    """The signals of these names interrupt as Ctrl-C does, so that temporary files go.
+
+    While they go a second signal is ignored (a caller may send it to the process and to its group); after that it ends
+    the process at once. Python answers between calls only, and one into onnxruntime may take minutes: where there is
+    nothing to clean up, leave SIGTERM to the system.
     """
-    kinds = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    kinds = [getattr(signal, name) for name in names if hasattr(signal, name)]
     after: dict[signal.Signals, Any] = {}
 
     def interrupt(number: int, frame: FrameType | None) -> None:
