@@ -1,10 +1,10 @@
-"""Sharpens the consistency model against real pictures: python -m recipes.toons16.adversarial
+"""Sharpens the student against real pictures: python -m recipes.toons16.adversarial
 
-Latent adversarial distillation (Sauer et al. 2024, arXiv 2403.12015) on the student's own states: it denoises pure
-noise, its picture is noised again to a later time as in sampling (Yin et al. 2024, section 4.5) and denoised once more.
-A discriminator of small heads on the frozen teacher's features judges both under noise. The student is drawn to what
-the consistency model made of the same state, moved by `--reach` along the discriminator's gradient. Interrupted, it
-resumes where it was.
+Adversarial distillation (Sauer et al. 2023, arXiv 2311.17042) on the student's own states: it denoises pure noise, its
+picture is noised again to a later time as in sampling (Yin et al. 2024, section 4.5) and denoised once more. A
+discriminator judges both. The student is drawn to what it made of the same state before this stage, moved by an RMS of
+--reach along the discriminator's gradient, so that it stays near the teacher however strong the discriminator grows.
+Interrupted, it resumes where it was.
 """
 
 import argparse
@@ -17,7 +17,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fewstep.export.families.trigflow_unet import GROUPS, TrigFlowUNet
+from fewstep.export.families.trigflow_unet import TrigFlowUNet
+from recipes.toons16.labels import COUNTS
 from recipes.toons16.progress import Progress
 from recipes.toons16.training import (
     Pictures,
@@ -34,35 +35,39 @@ from recipes.toons16.training import (
 )
 from recipes.toons16.trigflow import denoise, per_image
 
-LATER_TIMES = (1.25, 1.1, 1.1, 0.95, 0.6)  # where two- and four-step sampling look again; 1.1 is the second of two
+LATER_TIMES = (1.276, 1.08, 1.08, 1.08, 0.785)  # where sampling looks again; 1.08 is the second of two
+BLUR = 0.1  # standard deviation of the noise that the discriminator sees every picture under
+PENALTY_NOISE, PENALTY = 0.05, 20.0
 CHECKPOINT_EVERY = 200
 
 
 class Discriminator(nn.Module):
-    """Scores (B, n) of noised pictures x (B, 3, S, S), over sigma_data, at times t (B,) as pictures of labels."""
+    """Scores (B, h, w) of pictures x (B, 3, S, S) in [-1, 1] as pictures of labels (B, L)."""
 
-    def __init__(self, teacher: TrigFlowUNet, width: int = 64) -> None:
+    def __init__(self, channels: tuple[int, ...] = (48, 96, 128)) -> None:
         super().__init__()
-        self.features = [teacher]  # in a list: no part of this module's own state
-        self.heads = nn.ModuleList(
-            nn.Sequential(
-                nn.GroupNorm(GROUPS, c, affine=False),
-                nn.Conv2d(c, width, 3, padding=1),
-                nn.LeakyReLU(0.2),
-                nn.Conv2d(width, 1, 1),
-            )
-            for c in teacher.config.channels
-        )
+        first, *rest = channels
+        layers: list[nn.Module] = [nn.Conv2d(3, first, 3, padding=1), nn.LeakyReLU(0.2)]
+        for a, b in zip(channels, rest, strict=False):
+            layers += [nn.Conv2d(a, b, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+        self.body = nn.Sequential(*layers, nn.Conv2d(channels[-1], channels[-1], 3, padding=1), nn.LeakyReLU(0.2))
+        self.score = nn.Conv2d(channels[-1], 1, 1)
+        self.labels = nn.ModuleList(nn.Embedding(n, channels[-1]) for n in COUNTS)
 
-    def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
-        (teacher,) = self.features
-        levels = teacher.encode(x, teacher.embed(t, labels))
-        return torch.cat([head(h).flatten(1) for head, h in zip(self.heads, levels, strict=True)], dim=1)
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        h = self.body(x)
+        wanted = torch.stack([table(labels[:, i]) for i, table in enumerate(self.labels)]).sum(0)
+        projected = (h * wanted[:, :, None, None]).sum(1) / math.sqrt(h.shape[1])
+        scores: Tensor = self.score(h)[:, 0] + projected
+        return scores
+
+
+def like(x: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(x.shape, generator=generator).contiguous(memory_format=torch.channels_last)
 
 
 def noised(x: Tensor, t: Tensor, sd: float, generator: torch.Generator) -> Tensor:
-    z = torch.randn(x.shape, generator=generator).contiguous(memory_format=torch.channels_last)
-    return per_image(t.cos()) * x + per_image(t.sin()) * sd * z
+    return per_image(t.cos()) * x + per_image(t.sin()) * sd * like(x, generator)
 
 
 def two_looks(
@@ -86,11 +91,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, default=Path("runs/toons16-32"))
     parser.add_argument("--preset", default="toons16-32")
-    parser.add_argument("--start", default="consistency.safetensors", help="the student to sharpen")
+    parser.add_argument("--start", default="regressed.safetensors", help="the student to sharpen")
     parser.add_argument("--steps", type=int, default=2_000)
     parser.add_argument("--batch", type=int, default=32, help="pictures, each looked at twice")
     parser.add_argument("--lr", type=float, default=1e-4)
-    parser.add_argument("--reach", type=float, default=0.15, help="RMS distance from the consistency model's pictures")
+    parser.add_argument("--reach", type=float, default=0.1, help="how far the pictures may move, as an RMS of [-1, 1]")
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args(argv)
@@ -100,12 +105,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     pictures = Pictures(args.run / "train.npz")
     net = build(args.preset)
     net.load_state_dict(load_file(args.run / args.start))
-    anchor, ema, teacher = frozen_copy(net), frozen_copy(net), frozen_copy(net)
-    teacher.load_state_dict(load_file(args.run / "teacher.safetensors"))
-    judge = channels_last(Discriminator(teacher))
-    sd = net.config.sigma_data
+    anchor, ema, judge = frozen_copy(net), frozen_copy(net), channels_last(Discriminator())
     optimizer = torch.optim.Adam(net.parameters(), lr=args.lr, betas=(0.0, 0.99), fused=True)
-    judge_optimizer = torch.optim.Adam(judge.parameters(), lr=1e-3, betas=(0.0, 0.99), fused=True)
+    judge_optimizer = torch.optim.Adam(judge.parameters(), lr=4e-4, betas=(0.0, 0.99), fused=True)
     checkpoint, nets = args.run / "student.pt", {"net": net, "ema": ema, "judge": judge}
     optimizers = {"optimizer": optimizer, "judge_optimizer": judge_optimizer}
     start = resume(checkpoint, optimizers, nets)
@@ -119,21 +121,20 @@ def main(argv: Sequence[str] | None = None) -> None:
             _, labels = pictures.batch(args.batch, g)
             fake, anchored = two_looks(net, anchor, labels, g)
             both = torch.cat([labels, labels])
-            t = torch.atan(torch.exp(torch.randn(2 * args.batch, generator=g) - 1.2) / sd)
-
-            real_score = judge(noised(real, t, sd, g) / sd, t, real_labels)
-            fake_score = judge(noised(fake.detach(), t, sd, g) / sd, t, both)
-            judge_loss = F.relu(1 - real_score).mean() + F.relu(1 + fake_score).mean()
+            real, fake_seen = real + BLUR * like(real, g), fake.detach() + BLUR * like(real, g)
+            real_score = judge(real, real_labels)
+            # the discriminator's answer to a little noise, an approximate R1 penalty (Lin et al. 2025, section 4.2)
+            change = judge(real + PENALTY_NOISE * like(real, g), real_labels) - real_score
+            judge_loss = F.relu(1 - real_score).mean() + F.relu(1 + judge(fake_seen, both)).mean()
             judge_optimizer.zero_grad(set_to_none=True)
-            judge_loss.backward()
+            (judge_loss + PENALTY * change.square().mean()).backward()
             judge_optimizer.step()
 
-            moved = fake.detach().requires_grad_()
-            scores = judge(noised(moved, t, sd, g) / sd, t, both)
-            (uphill,) = torch.autograd.grad(scores.mean(1).sum(), moved)
+            moved = (fake.detach() + BLUR * like(real, g)).requires_grad_()
+            (uphill,) = torch.autograd.grad(judge(moved, both).mean((1, 2)).sum(), moved)
             uphill = uphill / uphill.square().mean().sqrt()
             distance = (fake - anchored).square().mean()
-            warmup = min(1.0, step / 50)  # the judge learns first
+            warmup = min(1.0, step / 100)  # the judge learns first
             set_lr(optimizer, args.lr * warmup * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / args.steps))))
             optimizer.zero_grad(set_to_none=True)
             (fake - anchored - args.reach * uphill).square().mean().backward()

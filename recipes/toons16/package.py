@@ -25,7 +25,7 @@ from recipes.toons16.labels import BACKGROUNDS, COLORS, SUBJECTS
 from recipes.toons16.yardstick import Yardstick, load_yardstick
 
 HERE = Path(__file__).parent
-STUDENT_TIMES = {1: (math.pi / 2,), 2: (math.pi / 2, 1.1), 4: (math.pi / 2, 1.25, 0.95, 0.6)}
+STUDENT_TIMES = {1: (16,), 2: (16, 11), 4: (16, 13, 11, 8)}  # in sixteenths of pi/2
 TEACHER_STEPS = (20, 4, 2, 1)
 GUIDANCE = 1.5
 YARDSTICK, REFERENCE = "yardstick.onnx", "reference.safetensors"
@@ -46,7 +46,7 @@ def schedule(kind: str) -> dict[str, Any]:
     if kind == "teacher":
         even = {str(n): {"noise_fraction": 0.0} for n in TEACHER_STEPS}
         return {"name": "trigflow", "default_steps": 20, "guidance": GUIDANCE, "steps": even}
-    chosen = {str(n): {"times": list(times)} for n, times in STUDENT_TIMES.items()}
+    chosen = {str(n): {"times": [math.pi / 2 * k / 16 for k in ks]} for n, ks in STUDENT_TIMES.items()}
     return {"name": "trigflow", "default_steps": 2, "guidance": 1.0, "steps": chosen}
 
 

@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     sd = net.config.sigma_data
     kept, shares = torch.tensor(times()), torch.tensor(SHARES)
     optimizer = torch.optim.Adam(net.parameters(), lr=args.lr, betas=(0.9, 0.99), fused=True)
-    checkpoint, nets = args.run / "student.pt", {"net": net, "ema": ema}
+    checkpoint, nets = args.run / "regressed.pt", {"net": net, "ema": ema}
     start = resume(checkpoint, {"optimizer": optimizer}, nets)
 
     losses: list[float] = []
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             progress.update(step + 1, f"loss {mean(losses):.5f}")
             if (step + 1) % CHECKPOINT_EVERY == 0:
                 save_checkpoint(checkpoint, step + 1, {"optimizer": optimizer}, nets)
-    save_file({k: v.contiguous() for k, v in ema.state_dict().items()}, args.run / "student.safetensors")
+    save_file({k: v.contiguous() for k, v in ema.state_dict().items()}, args.run / "regressed.safetensors")
 
 
 if __name__ == "__main__":
