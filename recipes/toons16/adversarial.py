@@ -91,7 +91,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, default=Path("runs/toons16-32"))
     parser.add_argument("--preset", default="toons16-32")
-    parser.add_argument("--start", default="regressed.safetensors", help="the student to sharpen")
+    parser.add_argument("--start", default="regressed", help="the student to sharpen")
+    parser.add_argument("--name", default="student", help="what to call the sharpened one")
     parser.add_argument("--steps", type=int, default=2_000)
     parser.add_argument("--batch", type=int, default=32, help="pictures, each looked at twice")
     parser.add_argument("--lr", type=float, default=1e-4)
@@ -104,11 +105,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.manual_seed(args.seed)
     pictures = Pictures(args.run / "train.npz")
     net = build(args.preset)
-    net.load_state_dict(load_file(args.run / args.start))
+    net.load_state_dict(load_file(args.run / f"{args.start}.safetensors"))
     anchor, ema, judge = frozen_copy(net), frozen_copy(net), channels_last(Discriminator())
     optimizer = torch.optim.Adam(net.parameters(), lr=args.lr, betas=(0.0, 0.99), fused=True)
     judge_optimizer = torch.optim.Adam(judge.parameters(), lr=4e-4, betas=(0.0, 0.99), fused=True)
-    checkpoint, nets = args.run / "student.pt", {"net": net, "ema": ema, "judge": judge}
+    checkpoint, nets = args.run / f"{args.name}.pt", {"net": net, "ema": ema, "judge": judge}
     optimizers = {"optimizer": optimizer, "judge_optimizer": judge_optimizer}
     start = resume(checkpoint, optimizers, nets)
 
@@ -145,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             progress.update(step + 1, f"judge {mean(judged):.3f} from the anchor {math.sqrt(mean(apart)):.4f}")
             if (step + 1) % CHECKPOINT_EVERY == 0:
                 save_checkpoint(checkpoint, step + 1, optimizers, nets)
-    save_file({k: v.contiguous() for k, v in ema.state_dict().items()}, args.run / "student.safetensors")
+    save_file({k: v.contiguous() for k, v in ema.state_dict().items()}, args.run / f"{args.name}.safetensors")
 
 
 if __name__ == "__main__":

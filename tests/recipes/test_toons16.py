@@ -11,10 +11,11 @@ from safetensors.torch import load_file, save_file
 
 import fewstep
 from fewstep.export.families.trigflow_unet import PRESETS, TrigFlowUNet
-from recipes.toons16 import adversarial, distill, teacher
+from recipes.toons16 import adversarial, distill, regress, teacher
 from recipes.toons16.labels import BACKGROUNDS, COLORS, COUNTS, SUBJECTS
 from recipes.toons16.package import TEACHER_STEPS, contract
 from recipes.toons16.render import render, render_split
+from recipes.toons16.trajectories import KEPT, solve, times
 from recipes.toons16.trigflow import sample_consistency, sample_ode
 
 SIDE = PRESETS["toons16-32"].image_size
@@ -54,7 +55,12 @@ def test_no_label_outside_its_table(rendered: Path) -> None:
         assert split["labels"][:, 0].tolist() == list(range(16))
 
 
-STAGES = {"teacher": (teacher, ()), "consistency": (distill, ("teacher",)), "student": (adversarial, ("consistency",))}
+STAGES = {
+    "teacher": (teacher, ()),
+    "consistency": (distill, ("teacher",)),
+    "regressed": (regress, ("consistency",)),
+    "student": (adversarial, ("regressed",)),
+}
 
 
 @pytest.mark.parametrize("kind", STAGES)
@@ -71,6 +77,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(
         for needed in needs:
             torch.manual_seed(0)
             save_file(TrigFlowUNet().state_dict(), run / f"{needed}.safetensors")
+        write_shard(run / "trajectories")
         arguments = ["--run", str(run), "--batch", "2", "--steps", "4"]
         if interrupted:
             interrupt_at(3, module, monkeypatch)
@@ -81,6 +88,15 @@ def test_an_interrupted_training_ends_with_the_same_weights(
         module.main(arguments)
         weights.append(load_file(run / f"{kind}.safetensors"))
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
+def write_shard(folder: Path) -> None:
+    """Two trajectories, made up."""
+    folder.mkdir()
+    g = torch.Generator().manual_seed(0)
+    pictures = torch.randn(2, 3, SIDE, SIDE, generator=g).half()
+    states = torch.randn(len(KEPT), 2, 3, SIDE, SIDE, generator=g).half()
+    save_file({"states": states, "pictures": pictures, "labels": torch.ones(2, 3).long()}, folder / "0.safetensors")
 
 
 def interrupt_at(step: int, module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,3 +159,13 @@ def test_the_contract_s_schedules_can_be_built(kind: str) -> None:
     for steps, options in schedule["steps"].items():
         assert len(fewstep.schedule(schedule["name"], int(steps), **options)) == int(steps)
     assert kind == "student" or {int(n) for n in schedule["steps"]} == set(TEACHER_STEPS)
+
+
+def test_trajectories_keep_the_states_of_the_sampling_times(net: TrigFlowUNet) -> None:
+    labels = torch.tensor([[1, 2, 3]])
+    z = torch.randn(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+    states, picture = solve(net, z, labels, 1.5)
+    assert states.shape == (len(KEPT), 1, 3, SIDE, SIDE) and torch.equal(states[0], z * 0.5)
+    assert picture.isfinite().all() and not torch.equal(picture, states[-1][0])
+    steps = contract("toons16", "student", SIDE, [])["schedule"]["steps"]
+    assert {t for options in steps.values() for t in options["times"]} == set(times())
