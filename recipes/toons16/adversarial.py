@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--preset", default="toons16-32")
     parser.add_argument("--start", default="regressed", help="the student to sharpen")
     parser.add_argument("--name", default="student", help="what to call the sharpened one")
-    parser.add_argument("--steps", type=int, default=2_000)
+    parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--batch", type=int, default=32, help="pictures, each looked at twice")
     parser.add_argument("--lr", type=float, default=1e-4)
     parser.add_argument("--reach", type=float, default=0.1, help="how far the pictures may move, as an RMS of [-1, 1]")

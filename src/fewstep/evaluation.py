@@ -9,9 +9,9 @@ not FID. Compare rows of one table with each other and with its floor, the secon
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 from safetensors.numpy import load as load_safetensors
 
@@ -25,7 +25,11 @@ from fewstep.engine.reading import strict_json
 from fewstep.engine.reading.fields import Fields
 from fewstep.engine.reading.onnx_external import check_graph
 from fewstep.engine.reading.safetensors_header import read_header
+from fewstep.engine.telemetry import refuse_telemetry
 from fewstep.errors import BundleError, InputError
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
 
 Array = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
@@ -69,7 +73,7 @@ def frechet(p: Gaussian, q: Gaussian) -> float:
 class Yardstick:
     """session: x (B, C, H, W) -> readings (B, features + one logit a label value)."""
 
-    session: ort.InferenceSession
+    session: "ort.InferenceSession"
     held_out: Gaussian
     other: Gaussian
     teacher: str
@@ -103,6 +107,9 @@ class Yardstick:
         read_header(bundle.files[reference_name], reference_name)
         reference = load_safetensors(bundle.files[reference_name])
         held_out, other = (_gaussian(reference, split) for split in ("test", "test2"))
+        refuse_telemetry()
+        import onnxruntime as ort
+
         session = ort.InferenceSession(bundle.files[graph_name], providers=["CPUExecutionProvider"])
         return cls(session, held_out, other, teacher, bundle.manifest.labels, image)
 

@@ -3,8 +3,8 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import onnxruntime as ort
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +12,7 @@ from fewstep.engine.bundle import Bundle
 from fewstep.engine.bundle_manifest import Component, StateSpec, TensorSpec
 from fewstep.engine.checks import choice, refuse
 from fewstep.engine.reading.manifest_reader import DENOISER, FILE
+from fewstep.engine.telemetry import refuse_telemetry
 from fewstep.errors import BackendError
 from fewstep.export.bundle import check_target, write_bundle
 from fewstep.export.checkpoint import read_checkpoint
@@ -19,6 +20,9 @@ from fewstep.export.config import CONTRACT
 from fewstep.export.families.trigflow_unet import TrigFlowUNet
 from fewstep.export.graph import BATCH, export_graph
 from fewstep.export.weights import STORED, move_weights, round_weights
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
 
 FAMILY = "trigflow-unet"
 GRAPH, WEIGHTS = "denoiser.onnx", "denoiser.safetensors"
@@ -88,6 +92,9 @@ def example(network: TrigFlowUNet, B: int) -> dict[str, Tensor]:
 
 def compare(graph: bytes, weights: bytes, network: TrigFlowUNet) -> float:
     """The largest error of the graph in onnxruntime over the network's largest output, for batches of 1 and 3."""
+    refuse_telemetry()
+    import onnxruntime as ort
+
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.add_external_initializers_from_files_in_memory([WEIGHTS], [weights], [len(weights)])
@@ -95,7 +102,7 @@ def compare(graph: bytes, weights: bytes, network: TrigFlowUNet) -> float:
     return max(_relative_error(session, network, example(network, B)) for B in (1, 3))
 
 
-def _relative_error(session: ort.InferenceSession, network: nn.Module, inputs: dict[str, Tensor]) -> float:
+def _relative_error(session: "ort.InferenceSession", network: nn.Module, inputs: dict[str, Tensor]) -> float:
     (found,) = session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})
     with torch.no_grad():
         expected = network(*inputs.values())

@@ -25,7 +25,7 @@ from fewstep.engine.timings import Timings
 from fewstep.errors import BundleError, ContractError
 
 DEVICES = ("cpu", "cuda")
-MAX_THREADS = 1024
+MAX_THREADS = 256
 Progress = Callable[[int, int], None]
 
 
