@@ -67,7 +67,7 @@ SEED = "seed: expected an integer from 0 to 18446744073709551615"
         (["--scale", "99999"], "scale: expected an integer from 1 to 2047"),
         (["--layout", "grid"], "--layout: invalid choice: 'grid'"),
         (["-n", "2", "--layout", "single"], "layout single: expected one picture, got 2"),
-        (["--threads", "0"], "threads: expected an integer from 1 to 1024"),
+        (["--threads", "0"], "threads: expected an integer from 1 to 256"),
         (["--device", "tpu"], "device: expected one of auto, cpu, cuda"),
         (["--backend", "torch"], "backend: expected one of auto, onnxruntime"),
         (["-o", "picture"], "output: expected a name ending in .png, .jpg, .jpeg, .webp, got 'picture'"),

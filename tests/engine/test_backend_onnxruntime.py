@@ -134,7 +134,7 @@ def test_a_device_that_is_not_there_names_the_package(bundle: Bundle) -> None:
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2", 10**6])
 def test_illegal_threads(bundle: Bundle, threads: object) -> None:
-    with pytest.raises(InputError, match="threads: expected an integer from 1 to 1024"):
+    with pytest.raises(InputError, match="threads: expected an integer from 1 to 256"):
         OnnxRuntimeBackend(bundle, threads=threads)  # type: ignore[arg-type]
 
 
