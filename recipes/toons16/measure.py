@@ -59,9 +59,10 @@ def generate(row: str, net: TrigFlowUNet, n: int) -> tuple[Tensor, Tensor]:
 
 def nearest_rms(images: Tensor, pictures: Pictures) -> float:
     """Median over images of the RMS distance, in grey levels, to the closest training picture."""
-    train = to_unit(pictures.images).flatten(1)
-    nearest = [torch.cdist(to_unit(im[None]).flatten(1), train).min() for im in images]
-    return float(torch.stack(nearest).median()) * 127.5 / math.sqrt(train.shape[1])
+    made = to_unit(images).flatten(1)
+    distances = [torch.cdist(made, to_unit(part).flatten(1)).amin(1) for part in pictures.images.split(2000)]
+    nearest = torch.stack(distances).amin(0)
+    return float(nearest.median()) * 127.5 / math.sqrt(made.shape[1])
 
 
 def contact_sheet(images: Tensor, path: Path, columns: int = 16, zoom: int = 3) -> None:
