@@ -25,7 +25,7 @@ from recipes.toons16.labels import BACKGROUNDS, COLORS, SUBJECTS
 from recipes.toons16.yardstick import Yardstick, load_yardstick
 
 HERE = Path(__file__).parent
-STUDENT_TIMES = {1: (16,), 2: (16, 11), 4: (16, 13, 11, 8)}  # in sixteenths of pi/2
+STUDENT_TIMES = {1: (16,), 2: (16, 12), 4: (16, 13, 11, 8)}  # in sixteenths of pi/2
 TEACHER_STEPS = (20, 4, 2, 1)
 GUIDANCE = 1.5
 YARDSTICK, REFERENCE = "yardstick.onnx", "reference.safetensors"
