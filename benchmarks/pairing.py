@@ -14,6 +14,7 @@ import numpy as np
 
 PACKAGES = ("fewstep", "numpy", "onnxruntime", "torch", "openvino")
 Timings = dict[str, list[float]]
+PAUSE = 0.005  # seconds before each run: by then the threads of the peer before have stopped spinning
 
 
 def interleave(peers: Mapping[str, Callable[[], object]], rounds: int, warmup: int = 2) -> Timings:
@@ -24,6 +25,7 @@ def interleave(peers: Mapping[str, Callable[[], object]], rounds: int, warmup: i
     seconds: Timings = {name: [] for name in peers}
     for i in range(rounds):
         for name, run in list(peers.items())[:: 1 if i % 2 == 0 else -1]:
+            time.sleep(PAUSE)
             began = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - began)
