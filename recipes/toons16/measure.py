@@ -26,7 +26,7 @@ from recipes.toons16.trigflow import sample_consistency, sample_ode
 from recipes.toons16.yardstick import accuracies, load_yardstick, read
 
 CHUNK = 250
-ROWS = ("teacher:20@1.5", "teacher:4@1.5", "teacher:2@1.5", "teacher:1@1.5", "student:1.5708", "student:1.5708,1.1")
+ROWS = ("teacher:20@1.5", "teacher:4@1.5", "teacher:2@1.5", "teacher:1@1.5", "student:1.5708", "student:1.5708,1.1781")
 
 
 def wanted_labels(n: int) -> Tensor:
