@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--peers", nargs="*", default=["eager", "compile", "openvino"])
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/default_model.jsonl"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/default_model.local.jsonl"))
     args = parser.parse_args()
 
     makers = peers(args.model, args.checkpoint, args.threads, args.peers)

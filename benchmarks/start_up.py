@@ -41,7 +41,7 @@ def run_once(out: Path) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=15)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/start_up.jsonl"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/start_up.local.jsonl"))
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         runs = [run_once(Path(folder) / f"{i}.png") for i in range(args.runs + 1)][1:]
