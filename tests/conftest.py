@@ -1,4 +1,7 @@
-from collections.abc import Callable
+import ctypes
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -7,19 +10,39 @@ settings.register_profile("reproducible", derandomize=True, deadline=None, datab
 settings.load_profile("reproducible")
 
 
+def gpu() -> bool:
+    try:
+        return bool(ctypes.CDLL("libcuda.so.1").cuInit(0) == 0)
+    except OSError:
+        return False
+
+
+if not gpu():
+    os.environ["TRITON_INTERPRET"] = "1"  # read when a kernel is defined, so before any is imported
+
+
 @pytest.fixture
-def device(monkeypatch: pytest.MonkeyPatch) -> str:
-    """Where kernel tests run: a GPU if there is one. Memory that PyTorch leaves uninitialised is NaN meanwhile."""
+def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Where kernel tests run: a GPU if there is one.
+
+    Memory that PyTorch leaves uninitialised is NaN meanwhile, with a margin on either side that must stay as it is.
+    """
     import torch
+    from interpreter import correct
+    from testing import Margins
     from torch import Tensor
 
+    margins = Margins()
+
     def poisoned(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        def empty(*args: object, **kwargs: object) -> Tensor:
-            out = make(*args, **kwargs)
-            return out.fill_(float("nan")) if out.is_floating_point() else out
+        def empty(*args: Any, **kwargs: Any) -> Tensor:
+            return margins.around(make(*args, **kwargs))
 
         return empty
 
     for owner, name in ((torch, "empty"), (torch, "empty_like"), (torch, "empty_strided"), (Tensor, "new_empty")):
         monkeypatch.setattr(owner, name, poisoned(getattr(owner, name)))
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if not torch.cuda.is_available():
+        correct(monkeypatch)
+    yield "cuda" if torch.cuda.is_available() else "cpu"
+    margins.check()

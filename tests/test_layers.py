@@ -21,7 +21,7 @@ ARROWS = {
 }
 FACES = {"__init__", "__main__", "api", "cli", "serve", "profile", "evaluation"}
 BASE_INSTALL = {"numpy", "onnxruntime", "PIL", "safetensors"}
-NEED_AN_EXTRA = re.compile(r"fewstep\.(kernels|export|serve)\b|fewstep\.engine\.backends\.(torch|tensorrt)\b")
+NEED_AN_EXTRA = re.compile(r"fewstep\.(kernels|export|profile|serve)\b|fewstep\.engine\.backends\.(torch|tensorrt)\b")
 
 Imports = dict[str, set[str]]
 

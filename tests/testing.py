@@ -1,4 +1,4 @@
-"""The one tolerance policy: a kernel may err little more than PyTorch does in the same dtype."""
+"""The one tolerance policy: a kernel may err little more than PyTorch does in the same dtype. And margins of NaN."""
 
 from __future__ import annotations
 
@@ -22,3 +22,36 @@ def assert_as_good_as(out: Tensor, eager: Tensor, truth: Tensor) -> None:
     }
     for name, (got, allowed) in errors.items():
         assert got <= allowed, f"{name} error {got:.3e} > {allowed:.3e}"
+
+
+MARGIN = 4096  # bytes
+POISON = 255  # every byte of a margin: NaN in each floating dtype, fp8 too
+
+
+class Margins:
+    """Tensors in the middle of larger buffers: what is read outside is NaN, what is written outside is found."""
+
+    def __init__(self) -> None:
+        self._buffers: list[Tensor] = []
+
+    def around(self, x: Tensor) -> Tensor:
+        """An uninitialised tensor of x's sizes, strides, dtype and device, all NaN."""
+        import torch
+
+        if x.device.type == "meta" or x.numel() == 0:
+            return x
+        span = sum((size - 1) * stride for size, stride in zip(x.shape, x.stride(), strict=True)) + 1
+        padding = -span * x.element_size() % 16  # after the span, so that any dtype can view the buffer
+        shape = (2 * MARGIN + span * x.element_size() + padding,)
+        buffer = torch.full(shape, POISON, dtype=torch.uint8, device=x.device)
+        self._buffers.append(buffer)
+        return buffer.view(x.dtype).as_strided(x.shape, x.stride(), MARGIN // x.element_size())
+
+    def check(self) -> None:
+        for buffer in self._buffers:
+            assert (buffer[:MARGIN] == POISON).all() and (buffer[-MARGIN:] == POISON).all(), "written out of bounds"
+
+
+def guarded(x: Tensor) -> Tensor:
+    """A copy of x, strides and all, with margins of NaN: a lost mask brings them in."""
+    return Margins().around(x).copy_(x)
