@@ -7,17 +7,16 @@ discriminator judges both. The student is drawn to what it made of the same stat
 Interrupted, it resumes where it was.
 """
 
-import argparse
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fewstep.export.families.trigflow_unet import TrigFlowUNet
+from recipes.toons16.fit import stage_parser
 from recipes.toons16.labels import COUNTS
 from recipes.toons16.progress import Progress
 from recipes.toons16.training import (
@@ -30,6 +29,7 @@ from recipes.toons16.training import (
     mean,
     resume,
     save_checkpoint,
+    save_weights,
     set_lr,
     step_generator,
 )
@@ -88,17 +88,10 @@ def two_looks(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run", type=Path, default=Path("runs/toons16-32"))
-    parser.add_argument("--preset", default="toons16-32")
+    parser = stage_parser(__doc__, steps=800, batch=32, lr=1e-4, seed=3)
     parser.add_argument("--start", default="regressed", help="the student to sharpen")
     parser.add_argument("--name", default="student", help="what to call the sharpened one")
-    parser.add_argument("--steps", type=int, default=800)
-    parser.add_argument("--batch", type=int, default=32, help="pictures, each looked at twice")
-    parser.add_argument("--lr", type=float, default=1e-4)
     parser.add_argument("--reach", type=float, default=0.1, help="how far the pictures may move, as an RMS of [-1, 1]")
-    parser.add_argument("--seed", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args(argv)
 
     torch.set_num_threads(args.threads)
@@ -146,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             progress.update(step + 1, f"judge {mean(judged):.3f} from the anchor {math.sqrt(mean(apart)):.4f}")
             if (step + 1) % CHECKPOINT_EVERY == 0:
                 save_checkpoint(checkpoint, step + 1, optimizers, nets)
-    save_file({k: v.contiguous() for k, v in ema.state_dict().items()}, args.run / f"{args.name}.safetensors")
+    save_weights(ema, args.run / f"{args.name}.safetensors")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fewstep.export.families.trigflow_unet import PRESETS, TrigFlowUNet
@@ -84,6 +85,10 @@ def resume(path: Path, optimizers: Optimizers, nets: Mapping[str, nn.Module]) ->
     for name, net in nets.items():
         net.load_state_dict(state[name])
     return int(state["step"])
+
+
+def save_weights(net: nn.Module, path: Path) -> None:
+    save_file({key: value.contiguous() for key, value in net.state_dict().items()}, path)
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

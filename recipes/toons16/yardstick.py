@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from fewstep.evaluation import Gaussian
 from recipes.toons16.labels import COUNTS
 from recipes.toons16.progress import Progress
-from recipes.toons16.training import Pictures, channels_last, mean, set_lr, step_generator, to_unit
+from recipes.toons16.training import Pictures, channels_last, mean, save_weights, set_lr, step_generator, to_unit
 
 FEATURES = 128
 
@@ -96,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             progress.update(step + 1, f"loss {mean(losses):.4f}")
 
     net.eval()
-    save_file({k: v.contiguous() for k, v in net.state_dict().items()}, args.run / "yardstick.safetensors")
+    save_weights(net, args.run / "yardstick.safetensors")
     reference: dict[str, Tensor] = {}
     for split in ("test", "test2"):
         held_out = Pictures(args.run / f"{split}.npz")

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 import fewstep
 from fewstep.export.families.trigflow_unet import PRESETS, TrigFlowUNet
-from recipes.toons16 import adversarial, distill, regress, teacher
+from recipes.toons16 import adversarial, distill, fit, regress, teacher
 from recipes.toons16.labels import BACKGROUNDS, COLORS, COUNTS, SUBJECTS
 from recipes.toons16.package import TEACHER_STEPS, contract
 from recipes.toons16.render import render, render_split
@@ -55,11 +55,11 @@ def test_no_label_outside_its_table(rendered: Path) -> None:
         assert split["labels"][:, 0].tolist() == list(range(16))
 
 
-STAGES = {
-    "teacher": (teacher, ()),
-    "consistency": (distill, ("teacher",)),
-    "regressed": (regress, ("consistency",)),
-    "student": (adversarial, ("regressed",)),
+STAGES = {  # what it makes: its module, the module of its loop, what it starts from
+    "teacher": (teacher, fit, ()),
+    "consistency": (distill, fit, ("teacher",)),
+    "regressed": (regress, fit, ("consistency",)),
+    "student": (adversarial, adversarial, ("regressed",)),
 }
 
 
@@ -67,8 +67,8 @@ STAGES = {
 def test_an_interrupted_training_ends_with_the_same_weights(
     kind: str, rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module, needs = STAGES[kind]
-    monkeypatch.setattr(module, "CHECKPOINT_EVERY", 2)
+    module, loop, needs = STAGES[kind]
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY", 2)
     weights = []
     for name, interrupted in (("whole", False), ("resumed", True)):
         run = tmp_path / name
@@ -80,11 +80,11 @@ def test_an_interrupted_training_ends_with_the_same_weights(
         write_shard(run / "trajectories")
         arguments = ["--run", str(run), "--batch", "2", "--steps", "4"]
         if interrupted:
-            interrupt_at(3, module, monkeypatch)
+            interrupt_at(3, loop, monkeypatch)
             with pytest.raises(KeyboardInterrupt):
                 module.main(arguments)
             monkeypatch.undo()
-            monkeypatch.setattr(module, "CHECKPOINT_EVERY", 2)
+            monkeypatch.setattr(loop, "CHECKPOINT_EVERY", 2)
         module.main(arguments)
         weights.append(load_file(run / f"{kind}.safetensors"))
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
