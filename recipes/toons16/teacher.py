@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         t = torch.atan(torch.exp(torch.randn(args.batch, generator=g) * 1.5 - 0.6) / sd)
         z = torch.randn(x_0.shape, generator=g).contiguous(memory_format=torch.channels_last) * sd
         cos, sin = per_image(t.cos()), per_image(t.sin())
-        F = net((cos * x_0 + sin * z) / sd, t, labels)
+        F: Tensor = net((cos * x_0 + sin * z) / sd, t, labels)
         return (F - (cos * z - sin * x_0) / sd).square().mean()
 
     fit("teacher", args, net, frozen_copy(net), optimizer, loss_of, warmup=150, floor=0.02, decay=args.ema)
