@@ -29,6 +29,11 @@ def check_range(name: str, value: int, low: int, high: int) -> None:
         raise InputError(f"{name}: expected a whole number from {low} to {high}, got {value!r}")
 
 
+def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise InputError(f"{name}: expected {' or '.join(map(repr, allowed))}, got {value!r}")
+
+
 def check_last_contiguous(name: str, x: Tensor) -> None:
     """Stride 1 in the last axis, where it has more than one element."""
     if x.shape[-1] > 1 and x.stride(-1) != 1:

@@ -47,6 +47,12 @@ def run_all(launches: Sequence[Launch]) -> None:
         launch.run()
 
 
+def present(args: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, None]]:
+    """What is not None, and what is: an argument that is None is a constant to the compiler, so it goes to config."""
+    given = {name: value for name, value in args.items() if value is not None}
+    return given, dict.fromkeys(args.keys() - given.keys())
+
+
 def architecture(x: Tensor) -> int:
     """90 for sm_90; REFERENCE_ARCH on a device that is no GPU."""
     if x.device.type != "cuda":
