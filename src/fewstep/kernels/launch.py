@@ -50,7 +50,7 @@ def run_all(launches: Sequence[Launch]) -> None:
 def present(args: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, None]]:
     """What is not None, and what is: an argument that is None is a constant to the compiler, so it goes to config."""
     given = {name: value for name, value in args.items() if value is not None}
-    return given, dict.fromkeys(args.keys() - given.keys())
+    return given, {name: None for name, value in args.items() if value is None}
 
 
 def architecture(x: Tensor) -> int:
