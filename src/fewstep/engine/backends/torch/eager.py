@@ -1,0 +1,55 @@
+"""The yardstick: a request in eager PyTorch, the modules as they are, one operation after the other."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from fewstep.engine.backends.torch.generation import Generation, check_inputs, check_table
+from fewstep.engine.noise import normal
+from fewstep.engine.sampling import sample
+from fewstep.engine.table import GuidedSchedule, Schedule
+
+Draw = Callable[[int], Tensor]
+
+
+@torch.inference_mode()
+def generate(
+    generation: Generation,
+    inputs: Mapping[str, Tensor],
+    seeds: Sequence[int],
+    schedule: Schedule | GuidedSchedule,
+    draw: Draw | None = None,
+) -> Tensor:
+    """uint8 images (B, H, W, 3), one a seed. State and update are float32, the networks in their own dtype.
+
+    draw(step): unit noise (B, *latent) float32 on the device, step 0 the initial one; by default the engine's stream.
+    """
+    table = check_table(schedule)
+    conditions = generation.prompt(*check_inputs(generation, inputs, len(seeds)))
+    x = denoise(generation, conditions, table, draw or engine_noise(generation, seeds))
+    return to_bytes(generation.decoder(x))
+
+
+def denoise(generation: Generation, conditions: Sequence[Tensor], table: Schedule, draw: Draw) -> Tensor:
+    """The schedule's loop: x float32 (B, *latent)."""
+
+    def network(u: Tensor, tau: float) -> Tensor:
+        time = torch.full((len(u),), tau, dtype=torch.float32, device=u.device)
+        m: Tensor = generation.denoiser(u.to(generation.dtype), time, *conditions)
+        return m.float()
+
+    return sample(table, network, draw(0), lambda i: draw(i + 1))
+
+
+def engine_noise(generation: Generation, seeds: Sequence[int]) -> Draw:
+    def draw(step: int) -> Tensor:
+        return torch.from_numpy(normal(seeds, step, generation.latent)).to(generation.device)
+
+    return draw
+
+
+def to_bytes(pixels: Tensor) -> Tensor:
+    """(B, 3, H, W) in [-1, 1], clamped, to uint8 (B, H, W, 3)."""
+    levels = ((pixels.float() + 1) * 127.5).round().clamp(0, 255)
+    return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous()

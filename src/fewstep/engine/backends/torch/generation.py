@@ -1,0 +1,84 @@
+"""What this backend runs: a few-step generation as three PyTorch modules, whoever made them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from fewstep.engine.checks import Array
+from fewstep.engine.table import GuidedSchedule, Schedule
+from fewstep.errors import ContractError, InputError
+
+
+@dataclass(frozen=True)
+class Input:
+    """A tensor that a request brings: (B, *shape). high: one more than the largest legal integer; None for floats."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    high: int | None = None
+
+    def random(self, B: int, generator: torch.Generator, device: torch.device) -> Tensor:
+        """Uniform integers below high, or normal numbers."""
+        shape = (B, *self.shape)
+        if self.high is None:
+            return torch.randn(shape, generator=generator).to(device, self.dtype)
+        return torch.randint(self.high, shape, generator=generator).to(device, self.dtype)
+
+
+@dataclass(frozen=True)
+class Generation:
+    """x is float32 (B, *latent), B the number of images; the modules compute in `dtype`.
+
+    prompt: (*inputs, in order) -> tuple of conditions, once a request.
+    denoiser: (u, tau, *conditions) -> m, with u and m (B, *latent) in `dtype` and tau (B,) float32.
+    decoder: x -> (B, 3, H, W), -1 black and 1 white.
+    """
+
+    name: str
+    prompt: nn.Module
+    denoiser: nn.Module
+    decoder: nn.Module
+    inputs: tuple[Input, ...]
+    latent: tuple[int, int, int]
+    image: tuple[int, int]
+    dtype: torch.dtype
+    device: torch.device
+
+    def random_inputs(self, B: int, seed: int) -> dict[str, Tensor]:
+        """Inputs of B images, for measurements and tests."""
+        generator = torch.Generator().manual_seed(seed)
+        return {spec.name: spec.random(B, generator, self.device) for spec in self.inputs}
+
+
+def check_inputs(generation: Generation, inputs: Mapping[str, Tensor], B: int) -> tuple[Tensor, ...]:
+    """The inputs in the order of the prompt module's arguments, or InputError."""
+    if inputs.keys() != {spec.name for spec in generation.inputs}:
+        wanted = ", ".join(spec.name for spec in generation.inputs)
+        raise InputError(f"inputs of {generation.name}: expected {wanted}, got {', '.join(inputs) or 'none'}")
+    return tuple(_checked(spec, inputs[spec.name], B) for spec in generation.inputs)
+
+
+def _checked(spec: Input, x: Tensor, B: int) -> Tensor:
+    if x.shape != (B, *spec.shape) or x.dtype != spec.dtype:
+        got = f"{tuple(x.shape)} {x.dtype}"
+        raise InputError(f"input {spec.name}: expected {(B, *spec.shape)} {spec.dtype}, got {got}")
+    if spec.high is not None and x.numel() and not 0 <= int(x.min()) <= int(x.max()) < spec.high:
+        raise InputError(f"input {spec.name}: expected 0 to {spec.high - 1}, got {int(x.min())} to {int(x.max())}")
+    return x
+
+
+def check_table(schedule: Schedule | GuidedSchedule) -> Schedule:
+    """A table of networks of one time and one output, or ContractError."""
+    if isinstance(schedule, GuidedSchedule):
+        raise ContractError("this backend's networks have guidance built in; expected a Schedule, got a GuidedSchedule")
+    if schedule.two_times:
+        raise ContractError(f"schedule {schedule.name} needs a network of two times; this backend runs networks of one")
+    return schedule
+
+
+def float32(values: Array | float, device: torch.device) -> Tensor:
+    """A float64 column on the device in float32."""
+    return torch.as_tensor(values, dtype=torch.float64).to(device, torch.float32)

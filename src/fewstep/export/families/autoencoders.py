@@ -1,0 +1,79 @@
+"""Decoders of latents: AutoencoderKL of Stable Diffusion and FLUX, and DC-AE of SANA."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from fewstep.export.families.family import Config, Network, Networks, Size
+
+
+def autoencoder_kl(latent_channels: int, **config: object) -> tuple[Network, Network]:
+    """Tiny and full size of the AutoencoderKL that SD, SDXL and FLUX share but for the latent."""
+    return tuple(
+        Network(
+            "diffusers",
+            "AutoencoderKL",
+            {
+                "block_out_channels": channels,
+                "layers_per_block": layers,
+                "norm_num_groups": groups,
+                "down_block_types": ("DownEncoderBlock2D",) * len(channels),
+                "up_block_types": ("UpDecoderBlock2D",) * len(channels),
+                "latent_channels": latent_channels,
+                **config,
+            },
+        )
+        for channels, layers, groups in (((16, 32), 1, 4), ((128, 256, 512, 512), 2, 32))
+    )  # type: ignore[return-value]
+
+
+DC_AE_TINY: Config = {
+    "latent_channels": 4,
+    "attention_head_dim": 16,
+    "encoder_block_types": ("ResBlock", "EfficientViTBlock"),
+    "decoder_block_types": ("ResBlock", "EfficientViTBlock"),
+    "encoder_block_out_channels": (16, 32),
+    "decoder_block_out_channels": (16, 32),
+    "encoder_layers_per_block": (1, 1),
+    "decoder_layers_per_block": (1, 1),
+    "encoder_qkv_multiscales": ((), (5,)),
+    "decoder_qkv_multiscales": ((), (5,)),
+    "downsample_block_type": "conv",
+    "upsample_block_type": "interpolate",
+    "scaling_factor": 0.41407,
+}
+DC_AE_FULL: Config = {
+    "latent_channels": 32,
+    "attention_head_dim": 32,
+    "encoder_block_types": ("ResBlock",) * 3 + ("EfficientViTBlock",) * 3,
+    "decoder_block_types": ("ResBlock",) * 3 + ("EfficientViTBlock",) * 3,
+    "encoder_block_out_channels": (128, 256, 512, 512, 1024, 1024),
+    "decoder_block_out_channels": (128, 256, 512, 512, 1024, 1024),
+    "encoder_layers_per_block": (2, 2, 2, 3, 3, 3),
+    "decoder_layers_per_block": (3, 3, 3, 3, 3, 3),
+    "encoder_qkv_multiscales": ((), (), (), (5,), (5,), (5,)),
+    "decoder_qkv_multiscales": ((), (), (), (5,), (5,), (5,)),
+    "downsample_block_type": "conv",
+    "upsample_block_type": "interpolate",
+    "scaling_factor": 0.41407,
+}
+
+
+class LatentDecoder(nn.Module):
+    """x / scaling_factor + shift_factor through an autoencoder's decoder."""
+
+    def __init__(self, vae: Any) -> None:
+        super().__init__()
+        self.vae = vae
+        self.scaling_factor = float(vae.config.scaling_factor)
+        self.shift_factor = float(getattr(vae.config, "shift_factor", None) or 0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, C, h, w) float32 -> (B, 3, H, W) in the network's dtype."""
+        vae: Any = self.vae
+        pixels: Tensor = vae.decode((x / self.scaling_factor + self.shift_factor).to(vae.dtype), return_dict=False)[0]
+        return pixels
+
+
+def latent_decoder(networks: Networks, size: Size) -> nn.Module:
+    return LatentDecoder(networks["vae"])

@@ -1,0 +1,85 @@
+"""SD-Turbo: Stable Diffusion 2.1 at 512 pixels, distilled by ADD (arXiv:2311.17042) to one to four steps."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fewstep.engine.backends.torch.generation import Input
+from fewstep.export.families import clip_text
+from fewstep.export.families.autoencoders import autoencoder_kl, latent_decoder
+from fewstep.export.families.family import Contract, Family, Network, Networks, Size
+
+
+class Prompt(nn.Module):
+    """The text encoder's last hidden states."""
+
+    def __init__(self, text_encoder: nn.Module) -> None:
+        super().__init__()
+        self.text_encoder = text_encoder
+
+    def forward(self, ids: Tensor) -> tuple[Tensor]:
+        """ids: (B, tokens) int64 -> ((B, tokens, D),)."""
+        return (self.text_encoder(ids).last_hidden_state,)
+
+
+class Denoiser(nn.Module):
+    """m = eps of u; tau is the training time, 0 to 999."""
+
+    def __init__(self, unet: nn.Module) -> None:
+        super().__init__()
+        self.unet = unet
+
+    def forward(self, u: Tensor, tau: Tensor, text: Tensor) -> Tensor:
+        m: Tensor = self.unet(u, tau, encoder_hidden_states=text, return_dict=False)[0]
+        return m
+
+
+def prompt(networks: Networks, size: Size) -> nn.Module:
+    return Prompt(networks["text_encoder"])
+
+
+def denoiser(networks: Networks, size: Size) -> nn.Module:
+    return Denoiser(networks["unet"])
+
+
+def unet(**config: Any) -> Network:
+    return Network("diffusers", "UNet2DConditionModel", {"use_linear_projection": True, **config})
+
+
+VAE_TINY, VAE_FULL = autoencoder_kl(4, scaling_factor=0.18215)
+TINY = Size(
+    {
+        "text_encoder": clip_text.clip_text(clip_text.TINY),
+        "unet": unet(
+            sample_size=8,
+            layers_per_block=1,
+            block_out_channels=(32, 64),
+            norm_num_groups=8,
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+            cross_attention_dim=32,
+            attention_head_dim=(1, 2),
+        ),
+        "vae": VAE_TINY,
+    },
+    (Input("ids", (7,), torch.int64, 99),),
+    latent=(4, 8, 8),
+    image=(16, 16),
+)
+FULL = Size(
+    {
+        "text_encoder": clip_text.clip_text(clip_text.OPENCLIP_H),
+        "unet": unet(
+            sample_size=64,
+            cross_attention_dim=1024,
+            attention_head_dim=(5, 10, 20, 20),
+        ),
+        "vae": VAE_FULL,
+    },
+    (Input("ids", (clip_text.TOKENS,), torch.int64, clip_text.VOCABULARY),),
+    latent=(4, 64, 64),
+    image=(512, 512),
+)
+CONTRACT = Contract("euler", 1, {N: {"timestep_spacing": "trailing"} for N in (1, 2, 3, 4)})
+FAMILY = Family("sd-turbo", TINY, FULL, CONTRACT, prompt, denoiser, latent_decoder, torch.float16)

@@ -1,0 +1,162 @@
+"""The families against what is published of them and against diffusers' own pipelines."""
+
+import contextlib
+import importlib
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fewstep.engine.backends.torch.eager import generate
+from fewstep.engine.backends.torch.generation import Generation
+from fewstep.engine.noise import normal
+from fewstep.errors import ContractError, InputError
+from fewstep.export.families.build import build
+from fewstep.export.families.catalogue import FAMILIES
+from fewstep.export.families.flux_schnell import pack, unpack
+
+# Parameters of (prompt, denoiser, decoder), counted in the published checkpoints' own configurations.
+PUBLISHED = {
+    "sd-turbo": (340_387_840, 865_910_724, 83_653_863),
+    "sdxl-turbo": (123_060_480 + 694_659_840, 2_567_463_684, 83_653_863),
+    "sana-sprint": (0, 593_501_216, 312_250_275),
+    "sana-sprint-1.6b": (0, 1_610_237_472, 312_250_275),
+    "flux-schnell": (0, 11_891_178_560, 83_819_683),
+    "cd_imagenet64": (0, 295_899_267, 0),
+}
+SEEDS = (7, 2**63 + 5)
+BETAS: dict[str, Any] = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_full_size_is_the_published_one(name: str) -> None:
+    made = build(name, "full", "meta")
+    modules = (made.prompt, made.denoiser, made.decoder)
+    assert tuple(sum(p.numel() for p in module.parameters()) for module in modules) == PUBLISHED[name]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_weights_hang_on_the_seed_alone_and_none_is_zero(name: str) -> None:
+    first, again, other = (build(name, seed=seed).denoiser.state_dict() for seed in (0, 0, 1))
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert any(not torch.equal(first[key], other[key]) for key in first)
+    assert all(parameter.any() for parameter in build(name).denoiser.parameters())
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_an_image_is_its_seed_and_inputs_whatever_its_neighbours(name: str) -> None:
+    made = build(name, dtype=torch.float32)
+    inputs = made.random_inputs(2, seed=1)
+    table = FAMILIES[name].contract.table(2)
+    both = generate(made, inputs, SEEDS, table)
+    alone = generate(made, {key: x[1:] for key, x in inputs.items()}, SEEDS[1:], table)
+    assert both.shape == (2, *made.image, 3)
+    assert (both[1:].int() - alone.int()).abs().max() <= 1
+    assert (both[0] != both[1]).any()
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_input_matters(name: str) -> None:
+    made = build(name, dtype=torch.float32)
+    one, two = made.random_inputs(1, seed=1), made.random_inputs(1, seed=2)
+    table = FAMILIES[name].contract.table(1)
+    image = generate(made, one, SEEDS[:1], table)
+    for key in one:
+        assert (generate(made, one | {key: two[key]}, SEEDS[:1], table) != image).any(), key
+
+
+def test_what_was_not_distilled_for_is_refused() -> None:
+    with pytest.raises(ContractError, match="expected one of 1, 2, got 3"):
+        FAMILIES["cd_imagenet64"].contract.table(3)
+    with pytest.raises(InputError, match="family: expected one of cd_imagenet64, flux-schnell,"):
+        build("sd-turbo-2")
+    made, table = build("cd_imagenet64"), FAMILIES["cd_imagenet64"].contract.table(1)
+    with pytest.raises(InputError, match=r"inputs of cd_imagenet64: expected labels, got ids"):
+        generate(made, {"ids": torch.zeros(1)}, [1], table)
+    with pytest.raises(InputError, match=r"input labels: expected \(2,\) torch.int64, got \(1,\) torch.int64"):
+        generate(made, {"labels": torch.zeros(1, dtype=torch.int64)}, [1, 2], table)
+    with pytest.raises(InputError, match="input labels: expected 0 to 9, got 10 to 10"):
+        generate(made, {"labels": torch.full((1,), 10)}, [1], table)
+    with pytest.raises(ContractError, match="expected a Schedule, got a GuidedSchedule"):
+        generate(made, made.random_inputs(1, 0), [1], table.guided(2.0))
+
+
+def test_packing_is_undone() -> None:
+    x = torch.randn(2, 4, 6, 8)
+    assert torch.equal(unpack(pack(x), 6, 8), x)
+    assert torch.equal(pack(x)[0, 1], x[0, :, :2, 2:4].reshape(-1))  # the second patch of the first row
+
+
+def networks(made: Generation) -> dict[str, nn.Module]:
+    parts = {**dict(made.prompt.named_children()), **dict(made.denoiser.named_children())}
+    return parts | dict(made.decoder.named_children())
+
+
+def noise(made: Generation, step: int) -> Tensor:
+    return torch.from_numpy(normal(SEEDS, step, made.latent))
+
+
+def sd_turbo(diffusers: Any, made: Generation, inputs: dict[str, Tensor]) -> Any:
+    parts = networks(made)
+    scheduler = diffusers.EulerDiscreteScheduler(**BETAS, timestep_spacing="trailing")
+    pipe = diffusers.StableDiffusionPipeline(
+        parts["vae"], None, None, parts["unet"], scheduler, None, None, None, False
+    )
+    (text,) = made.prompt(*inputs.values())
+    return pipe, {"prompt_embeds": text, "guidance_scale": 0.0, "latents": noise(made, 0)}
+
+
+def sdxl_turbo(diffusers: Any, made: Generation, inputs: dict[str, Tensor]) -> Any:
+    parts = networks(made)
+    scheduler = diffusers.EulerAncestralDiscreteScheduler(**BETAS, timestep_spacing="trailing")
+    pipe = diffusers.StableDiffusionXLPipeline(
+        parts["vae"], parts["first"], parts["second"], None, None, parts["unet"], scheduler, add_watermarker=False
+    )
+    text, pooled, _ = made.prompt(*inputs.values())
+    return pipe, {
+        "prompt_embeds": text,
+        "pooled_prompt_embeds": pooled,
+        "guidance_scale": 0.0,
+        "latents": noise(made, 0),
+    }
+
+
+def flux_schnell(diffusers: Any, made: Generation, inputs: dict[str, Tensor]) -> Any:
+    parts = networks(made)
+    pipe = diffusers.FluxPipeline(
+        diffusers.FlowMatchEulerDiscreteScheduler(shift=1.0), parts["vae"], None, None, None, None, parts["transformer"]
+    )
+    text, pooled = made.prompt(*inputs.values())
+    return pipe, {"prompt_embeds": text, "pooled_prompt_embeds": pooled, "latents": pack(noise(made, 0))}
+
+
+def cd_imagenet64(diffusers: Any, made: Generation, inputs: dict[str, Tensor]) -> Any:
+    pipe = diffusers.ConsistencyModelPipeline(networks(made)["unet"], diffusers.CMStochasticIterativeScheduler())
+    return pipe, {"class_labels": inputs["labels"].tolist(), "latents": noise(made, 0), "batch_size": 2}
+
+
+PIPELINES = {  # and a step count at which the reference draws nothing that counts
+    "sd-turbo": (sd_turbo, 2),
+    "sdxl-turbo": (sdxl_turbo, 1),
+    "flux-schnell": (flux_schnell, 4),
+    "cd_imagenet64": (cd_imagenet64, 1),
+}
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("name", PIPELINES)
+def test_eager_makes_the_pictures_of_diffusers_own_pipeline(name: str) -> None:
+    make, steps = PIPELINES[name]
+    made = build(name, dtype=torch.float32)
+    inputs = made.random_inputs(2, seed=3)
+    got = generate(made, inputs, SEEDS, FAMILIES[name].contract.table(steps))
+    H, W = made.image
+    with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):
+        pipe, arguments = make(importlib.import_module("diffusers"), made, inputs)
+        pipe.set_progress_bar_config(disable=True)
+        sized = {} if name == "cd_imagenet64" else {"height": H, "width": W}
+        pictures = pipe(**arguments, **sized, num_inference_steps=steps, output_type="np").images
+    assert np.abs(got.numpy() - 255 * pictures).max() <= 0.51
