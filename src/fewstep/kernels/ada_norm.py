@@ -1,103 +1,139 @@
-"""adaLN modulation: y = norm(x) * (1 + scale) + shift, one pass over x. norm: LayerNorm or RMSNorm without affine.
+"""Normalisation over the last axis: y = (norm(x) * weight + bias) * (1 + scale) + shift, one pass over x.
 
-x is (B, N, D), its last axis contiguous; scale and shift are (B, D), of each sample, or (B, N, D), of each token.
-Statistics and arithmetic are fp32; y has the dtype of x. Peebles & Xie 2023 (arXiv 2212.09748), adaLN.
+x is (B, N, D), its last axis contiguous; weight and bias are (D,); scale and shift are (B, D), of each sample, or
+(B, N, D), of each token. Each of the four may be absent, so that this is adaLN (Peebles & Xie 2023, arXiv 2212.09748),
+LayerNorm (arXiv 1607.06450) and RMSNorm (arXiv 1910.07467). Arithmetic is fp32; y has the dtype of x.
 """
 
-from typing import Literal
+from typing import get_args
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from fewstep.kernels.checks import check_device, check_dtype, check_last_contiguous, check_range, check_shape
+from fewstep.kernels.checks import check_choice, check_device
 from fewstep.kernels.cost import Cost, nbytes
-from fewstep.kernels.launch import Launch, architecture, run_all
+from fewstep.kernels.launch import Launch, architecture, present, run_all
+from fewstep.kernels.modulation import (
+    Norm,
+    check_modulation,
+    check_rows,
+    load_row,
+    modulate,
+    modulation_strides,
+    normalise,
+    rows_config,
+)
 from fewstep.kernels.tuned import Config, tuned
 
-Norm = Literal["layer", "rms"]
-MAX_D = 16384  # one row must fit in one program
 
-
-def ada_norm_ref(x: Tensor, scale: Tensor, shift: Tensor, *, norm: Norm = "layer", eps: float = 1e-6) -> Tensor:
+def ada_norm_ref(
+    x: Tensor,
+    scale: Tensor | None = None,
+    shift: Tensor | None = None,
+    *,
+    norm: Norm = "layer",
+    eps: float = 1e-6,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> Tensor:
     """What the kernel must equal, in the dtype of its inputs."""
     f = torch.nn.functional
-    y = f.layer_norm(x, x.shape[-1:], eps=eps) if norm == "layer" else f.rms_norm(x, x.shape[-1:], eps=eps)
-    scale, shift = (m[:, None] if m.dim() == 2 else m for m in (scale, shift))
-    return y * (1 + scale) + shift
+    if norm == "layer":
+        y = f.layer_norm(x, x.shape[-1:], weight, bias, eps)
+    else:
+        y = f.rms_norm(x, x.shape[-1:], weight, eps)
+        y = y if bias is None else y + bias
+    scale, shift = (m[:, None] if m is not None and m.dim() == 2 else m for m in (scale, shift))
+    y = y if scale is None else y * (1 + scale)
+    return y if shift is None else y + shift
 
 
 @triton.jit
 def _ada_norm_kernel(
-    x_ptr, scale_ptr, shift_ptr, y_ptr,
-    D, eps,
+    x_ptr, weight_ptr, bias_ptr, scale_ptr, shift_ptr, y_ptr,
+    N, D, eps,
     stride_xb, stride_xn,
-    stride_yb, stride_yn,
     stride_scale_b, stride_scale_n,
     stride_shift_b, stride_shift_n,
+    stride_yb, stride_yn,
     IS_LAYER: tl.constexpr,
-    BLOCK_D: tl.constexpr,
+    BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    n = tl.program_id(0).to(tl.int64)
     b = tl.program_id(1).to(tl.int64)
+    n = tl.program_id(0).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
     d = tl.arange(0, BLOCK_D)
-    mask = d < D
+    mask = (n < N)[:, None] & (d < D)[None, :]
 
-    x = tl.load(x_ptr + b * stride_xb + n * stride_xn + d, mask=mask, other=0.0).to(tl.float32)  # [BLOCK_D]
-    if IS_LAYER:
-        x = tl.where(mask, x - tl.sum(x) / D, 0.0)
-    rstd = tl.rsqrt(tl.sum(x * x) / D + eps)
+    # All loads are issued before the reductions wait.
+    x = tl.load(x_ptr + b * stride_xb + n[:, None] * stride_xn + d[None, :], mask=mask, other=0.0)  # [BLOCK_N, BLOCK_D]
+    weight = load_row(weight_ptr, 0, n, d, mask, D, 0, None, 1.0)
+    bias = load_row(bias_ptr, 0, n, d, mask, D, 0, None, 0.0)
+    scale = load_row(scale_ptr, b, n, d, mask, D, stride_scale_b, stride_scale_n, 0.0)
+    shift = load_row(shift_ptr, b, n, d, mask, D, stride_shift_b, stride_shift_n, 0.0)
 
-    scale = tl.load(scale_ptr + b * stride_scale_b + n * stride_scale_n + d, mask=mask, other=0.0).to(tl.float32)
-    shift = tl.load(shift_ptr + b * stride_shift_b + n * stride_shift_n + d, mask=mask, other=0.0).to(tl.float32)
-    y = x * rstd * (1 + scale) + shift
-    tl.store(y_ptr + b * stride_yb + n * stride_yn + d, y.to(y_ptr.dtype.element_ty), mask=mask)
+    y = modulate(normalise(x.to(tl.float32), mask, D, eps, IS_LAYER), weight, bias, scale, shift)
+    y_ptrs = y_ptr + b * stride_yb + n[:, None] * stride_yn + d[None, :]
+    tl.store(y_ptrs, y.to(y_ptr.dtype.element_ty), mask=mask)
 
 
 def ada_norm_launches(
     x: Tensor,
-    scale: Tensor,
-    shift: Tensor,
+    scale: Tensor | None = None,
+    shift: Tensor | None = None,
     *,
     norm: Norm = "layer",
     eps: float = 1e-6,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
     arch: int | None = None,
     config: Config | None = None,
 ) -> tuple[Tensor, list[Launch]]:
     """y, allocated, and the launches that write it. Tensors on meta describe the launch alone, for sm_<arch>."""
-    check_shape("x", x, (None, None, None))
-    B, N, D = x.shape
-    check_range("D", D, 1, MAX_D)
-    for name, m in (("scale", scale), ("shift", shift)):
-        check_shape(name, m, (B, D) if m.dim() == 2 else (B, N, D))
-        check_last_contiguous(name, m)
-        check_dtype(name, m)
-    check_dtype("x", x)
-    check_last_contiguous("x", x)
-    check_device(x=x, scale=scale, shift=shift)
+    B, N, D = check_rows(x=x)
+    check_modulation(B, N, D, weight=weight, bias=bias, scale=scale, shift=shift)
+    check_choice("norm", norm, get_args(Norm))
+    check_device(x=x, weight=weight, bias=bias, scale=scale, shift=shift)
 
     y = torch.empty((B, N, D), dtype=x.dtype, device=x.device)
-    key = f"{B}x{N}x{D} {x.dtype}"
-    args = {
-        "x_ptr": x, "scale_ptr": scale, "shift_ptr": shift, "y_ptr": y,
-        "D": D, "eps": eps,
+    args, absent = present({
+        "x_ptr": x, "weight_ptr": weight, "bias_ptr": bias, "scale_ptr": scale, "shift_ptr": shift, "y_ptr": y,
+        "N": N, "D": D, "eps": eps,
         "stride_xb": x.stride(0), "stride_xn": x.stride(1),
+        **modulation_strides("scale", scale),
+        **modulation_strides("shift", shift),
         "stride_yb": y.stride(0), "stride_yn": y.stride(1),
-        "stride_scale_b": scale.stride(0), "stride_scale_n": scale.stride(1) if scale.dim() == 3 else 0,
-        "stride_shift_b": shift.stride(0), "stride_shift_n": shift.stride(1) if shift.dim() == 3 else 0,
-    }  # fmt: skip
-    chosen = config or tuned("ada_norm", key, arch or architecture(x)) or {"num_warps": min(16, max(1, D // 512))}
-    constants = {"IS_LAYER": norm == "layer", "BLOCK_D": triton.next_power_of_2(D)}
-    return y, [Launch(_ada_norm_kernel, (N, B, 1), args, constants | chosen)]
+    })  # fmt: skip
+    key = f"{B}x{N}x{D} {x.dtype}"
+    chosen = rows_config(D) | (config or tuned("ada_norm", key, arch or architecture(x)) or {})
+    grid = (triton.cdiv(N, chosen["BLOCK_N"]), B, 1)
+    return y, [Launch(_ada_norm_kernel, grid, args, absent | {"IS_LAYER": norm == "layer"} | chosen)]
 
 
-def ada_norm(x: Tensor, scale: Tensor, shift: Tensor, *, norm: Norm = "layer", eps: float = 1e-6) -> Tensor:
-    """Returns norm(x) * (1 + scale) + shift. x: (B, N, D); scale, shift: (B, D) or (B, N, D). Raises InputError."""
-    y, launches = ada_norm_launches(x, scale, shift, norm=norm, eps=eps)
+def ada_norm(
+    x: Tensor,
+    scale: Tensor | None = None,
+    shift: Tensor | None = None,
+    *,
+    norm: Norm = "layer",
+    eps: float = 1e-6,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> Tensor:
+    """Returns (norm(x) * weight + bias) * (1 + scale) + shift. x: (B, N, D). Raises InputError."""
+    y, launches = ada_norm_launches(x, scale, shift, norm=norm, eps=eps, weight=weight, bias=bias)
     run_all(launches)
     return y
 
 
-def ada_norm_cost(x: Tensor, scale: Tensor, shift: Tensor, **_: object) -> Cost:
-    return Cost(nbytes(x, x, scale, shift), 8 * x.numel())
+def ada_norm_cost(
+    x: Tensor,
+    scale: Tensor | None = None,
+    shift: Tensor | None = None,
+    *,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    **_: object,
+) -> Cost:
+    return Cost(nbytes(x, x, scale, shift, weight, bias), 8 * x.numel())
