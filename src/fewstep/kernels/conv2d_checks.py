@@ -22,7 +22,7 @@ def check_picture(x: Tensor, weight: Tensor) -> None:
         check_range(name, side, 1, MAX_SIDE)
     for name, side in (("KH", weight.shape[2]), ("KW", weight.shape[3])):
         check_range(name, side, 1, MAX_KERNEL)
-    _check_channels_last("x", x)
+    check_channels_last("x", x)
     if not weight.permute(0, 2, 3, 1).is_contiguous():
         raise InputError(f"weight: expected it as arrange_weight gives it, got strides {tuple(weight.stride())}")
     check_device(x=x, weight=weight)
@@ -59,7 +59,7 @@ def check_epilogue(x: Tensor, end: Epilogue, shape: tuple[int, int, int, int]) -
             check_shape(name, tensor, expected)
             check_dtype(name, tensor)
             if name == "residual":
-                _check_channels_last(name, tensor)
+                check_channels_last(name, tensor)
             else:
                 check_last_contiguous(name, tensor)
     if end.activation not in (None, "silu", "relu"):
@@ -92,6 +92,6 @@ def check_norm(x: Tensor, norm: Norm) -> None:
     check_device(x=x, **{f"norm.{name}": t for name, t in vars(norm).items() if isinstance(t, Tensor)})
 
 
-def _check_channels_last(name: str, x: Tensor) -> None:
+def check_channels_last(name: str, x: Tensor) -> None:
     if x.shape[1] > 1 and x.stride(1) != 1:
         raise InputError(f"{name}: expected channels last (stride 1 in the channels), got strides {tuple(x.stride())}")
