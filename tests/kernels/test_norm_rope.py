@@ -48,8 +48,7 @@ def check(config: Any = None, **arguments: Any) -> None:
 def test_normalises_and_rotates(shape: Any, dtype: torch.dtype, layout: Layout, device: str) -> None:
     B, N, H, G, D = shape
     arguments = inputs(device, B, N, H, G, D, dtype)
-    check(**arguments, layout=layout)
-    check(**arguments, layout=layout, v=torch.randn_like(arguments["k"]))
+    check(**arguments, layout=layout, v=guarded(torch.randn_like(arguments["k"])))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -69,7 +68,7 @@ def test_each_part_may_be_absent(absent: str, layout: Layout, device: str) -> No
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("D", [30, 32])
-@pytest.mark.parametrize(("N", "H", "G"), [(1, 1, 1), (2, 2, 1), (3, 3, 3), (5, 6, 3)], ids=str)
+@pytest.mark.parametrize(("N", "H", "G"), [(1, 1, 1), (2, 2, 1), (3, 3, 3), (3, 6, 3)], ids=str)
 def test_around_a_block(N: int, H: int, G: int, D: int, layout: Layout, device: str) -> None:
     arguments = inputs(device, 2, N, H, G, D)
     check(**arguments, layout=layout, v=random(device, 2, N, G, D), config=SMALL)

@@ -86,20 +86,16 @@ def _norm_rope_kernel(
     q_mask = (n < N) & (h < H)
     k_mask = (n < N) & (h < G)
 
+    # All loads are issued before the reductions wait.
     q_ptrs = q_ptr + b * stride_qb + n * stride_qn + h * stride_qh
     k_ptrs = k_ptr + b * stride_kb + n * stride_kn + h * stride_kh
     q_first, q_second = load_pairs(q_ptrs, q_mask, D, R, BLOCK_P, INTERLEAVED)
     k_first, k_second = load_pairs(k_ptrs, k_mask, D, R, BLOCK_P, INTERLEAVED)
     if v_ptr is not None:
         v_ptrs = v_ptr + b * stride_vb + n * stride_vn + h * stride_vh
-        v_out_ptrs = v_out_ptr + b * stride_v_out_b + h * stride_v_out_h + n * stride_v_out_n
         d = tl.arange(0, 2 * BLOCK_P)
         v_mask = k_mask[:, None] & (d < D)[None, :]
         v = tl.load(v_ptrs[:, None] + d[None, :], mask=v_mask, other=0.0)
-        tl.store(v_out_ptrs[:, None] + d[None, :], v, mask=v_mask)
-
-    q_first, q_second = normalise_pairs(q_first, q_second, q_weight_ptr, D, eps, R, BLOCK_P, INTERLEAVED)
-    k_first, k_second = normalise_pairs(k_first, k_second, k_weight_ptr, D, eps, R, BLOCK_P, INTERLEAVED)
     if cos_ptr is not None:
         p = tl.arange(0, BLOCK_P)
         mask = (n < N)[:, None] & (p < D // 2)[None, :]
@@ -107,12 +103,20 @@ def _norm_rope_kernel(
         sin_ptrs = sin_ptr + b * stride_sin_b + n[:, None] * stride_sin_n + p[None, :]
         cos = tl.load(cos_ptrs, mask=mask, other=0.0)  # [R, BLOCK_P]
         sin = tl.load(sin_ptrs, mask=mask, other=0.0)
+
+    q_first, q_second = normalise_pairs(q_first, q_second, q_weight_ptr, D, eps, R, BLOCK_P, INTERLEAVED)
+    k_first, k_second = normalise_pairs(k_first, k_second, k_weight_ptr, D, eps, R, BLOCK_P, INTERLEAVED)
+    if cos_ptr is not None:
         q_first, q_second = rotate(q_first, q_second, cos, sin)
         k_first, k_second = rotate(k_first, k_second, cos, sin)
+
     q_out_ptrs = q_out_ptr + b * stride_q_out_b + h * stride_q_out_h + n * stride_q_out_n
     k_out_ptrs = k_out_ptr + b * stride_k_out_b + h * stride_k_out_h + n * stride_k_out_n
     store_pairs(q_out_ptrs, q_first, q_second, q_mask, D, R, BLOCK_P, INTERLEAVED)
     store_pairs(k_out_ptrs, k_first, k_second, k_mask, D, R, BLOCK_P, INTERLEAVED)
+    if v_ptr is not None:
+        v_out_ptrs = v_out_ptr + b * stride_v_out_b + h * stride_v_out_h + n * stride_v_out_n
+        tl.store(v_out_ptrs[:, None] + d[None, :], v, mask=v_mask)
 
 
 def norm_rope_launches(
