@@ -46,7 +46,7 @@ def check(
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize(
-    ("N", "M", "D"), [(1, 1, 1), (3, 5, 40), (64, 77, 64), (130, 131, 72), (16, 150, 160), (9, 20, 512)], ids=str
+    ("N", "M", "D"), [(1, 1, 1), (3, 5, 40), (64, 77, 64), (33, 130, 72), (7, 40, 160), (3, 20, 512)], ids=str
 )
 def test_attends(N: int, M: int, D: int, dtype: torch.dtype, device: str) -> None:
     check(*problem(device, 1, 2, N, M, D, dtype))
@@ -105,7 +105,7 @@ def test_only_the_keys_within_the_lengths_count(config: dict[str, Any], device: 
 
 @kernels
 def test_without_keys_the_output_is_0(config: dict[str, Any], device: str) -> None:
-    q, k, v = problem(device, 3, 1, 3, 18, 40)
+    q, k, v = problem(device, 3, 1, 2, 18, 16)
     lengths = torch.tensor([0, -1, 99], dtype=torch.int32, device=device)
     y, launches = attention_launches(q, k, v, lengths=lengths, config=config)
     run_all(launches)
@@ -121,7 +121,7 @@ def test_a_scale(config: dict[str, Any], device: str) -> None:
 @kernels
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_extremes(dtype: torch.dtype, config: dict[str, Any], device: str) -> None:
-    q, k, v = problem(device, 1, 1, 17, 18, 40, dtype)
+    q, k, v = problem(device, 1, 1, 5, 18, 40, dtype)
     check(q * 200, k, v, config=config)  # logits in the hundreds
     check(-q.abs() * 200, k.abs(), v, config=config)  # all of them far below 0
     check(torch.ones_like(q), torch.ones_like(k), v, config=config)  # constant rows

@@ -55,6 +55,7 @@ def _attention_kernel(
     top = tl.full([BLOCK_N], float("-inf"), tl.float32)
     total = tl.zeros([BLOCK_N], tl.float32)
 
+    EXACT: tl.constexpr = BLOCK_M if IS_FP8 else None  # sm_90 sums fp8 products in 14 bits: in fp32 between tiles
     for MASKED in tl.static_range(1 + HAS_TAIL):
         for m in tl.range(filled if MASKED else 0, keys if MASKED else filled, BLOCK_M):
             left = keys - m
@@ -94,13 +95,15 @@ def _attention_kernel(
             else:
                 v_row = v_ptr + tl.cast(m, tl.int64) * stride_vm * UNIT
                 v = load_tile(v_row, left, D, stride_vm * UNIT, stride_vd, BLOCK_M, BLOCK_D, MASKED, D < BLOCK_D)
-            acc = tl.dot(p, v, acc * shrink[:, None], input_precision="ieee")
+            acc = tl.dot(p, v, acc * shrink[:, None], input_precision="ieee", max_num_imprecise_acc=EXACT)
             if TAIL_D:
                 v_tail = load_tile(
                     v_row + BLOCK_D * stride_vd, left, D - BLOCK_D, stride_vm * UNIT, stride_vd,
                     BLOCK_M, TAIL_D, MASKED, D < BLOCK_D + TAIL_D,
                 )  # fmt: skip
-                acc_tail = tl.dot(p, v_tail, acc_tail * shrink[:, None], input_precision="ieee")
+                acc_tail = tl.dot(
+                    p, v_tail, acc_tail * shrink[:, None], input_precision="ieee", max_num_imprecise_acc=EXACT
+                )
 
     factor = (y_scale / tl.where(total > 0, total, 1.0))[:, None]  # no key: 0, not NaN
     store_tile(y_ptr, N - n, D, stride_yn * UNIT, acc * factor, BLOCK_N, BLOCK_D)
@@ -140,7 +143,7 @@ def _heuristic(problem: Problem, width: int) -> Config:
     if width > 128:
         sizes = {"BLOCK_N": 128 if is_full and width <= 256 else 64, "BLOCK_M": 64 if is_large and width <= 256 else 32}
         return sizes | {"IS_TMA": problem.arch >= 90, "num_warps": 8, "num_stages": 2}
-    sizes = {"BLOCK_N": 128 if is_full else 64, "BLOCK_M": 128 if is_large and M >= 1024 else 64}
+    sizes = {"BLOCK_N": 128 if is_full else 64, "BLOCK_M": 128 if is_large and is_full and M >= 1024 else 64}
     return sizes | {
         "IS_TMA": problem.arch >= 90,
         "num_warps": 8 if is_full else 4,
