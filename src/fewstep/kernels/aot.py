@@ -7,6 +7,7 @@ numbers and pointers that are multiples of 16 are promised to be. A tensor on me
 
 import contextlib
 import io
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,8 @@ SIZES = {"u1": 1, "i1": 1, "i8": 1, "u8": 1, "i16": 2, "u16": 2, "fp16": 2, "bf1
 }  # fmt: skip
 HOST_ELEM_TYPE = {8: 10, 9: 8, 10: 9}  # Triton numbers three element types otherwise than the driver's encoder
 
+ASSEMBLER = re.compile(r"ptxas.*(error|fatal)")
+
 
 @dataclass(frozen=True)
 class Specialised:
@@ -41,6 +44,7 @@ class Specialised:
 
 
 def specialise(launch: Launch, arch: int) -> Specialised:
+    """Raises InputError, as compile_launch does."""
     kernel = launch.kernel
     if not isinstance(kernel, JITFunction):
         raise InputError("expected kernels for a GPU, got Triton's interpreter: unset TRITON_INTERPRET and start anew")
@@ -49,7 +53,8 @@ def specialise(launch: Launch, arch: int) -> Specialised:
     backend = make_backend(GPUTarget("cuda", arch, WARP))
     bind = create_function_from_signature(kernel.signature, kernel.params, backend)
     bound, specialisation, given = bind(**launch.args, **launch.config, enable_fp_fusion=True)
-    options, signature, constants, attrs = kernel._pack_args(backend, given, bound, specialisation, given)
+    with _explained(launch, arch):
+        options, signature, constants, attrs = kernel._pack_args(backend, given, bound, specialisation, given)
     source = ASTSource(kernel, signature, constants, attrs)
     return Specialised(source, given, f"{source.hash()} {options.hash()} {arch}")
 
@@ -57,21 +62,18 @@ def specialise(launch: Launch, arch: int) -> Specialised:
 def compile_launch(launch: Launch, arch: int) -> Cubin:
     """Raises InputError: an unknown architecture, a kernel that does not compile for it, too much shared memory."""
     what = specialise(launch, arch)
-    name = f"{launch.kernel.__name__} for sm_{arch}"
-    with _without_source_paths(), contextlib.redirect_stdout(io.StringIO()):
-        try:
-            compiled = triton.compile(what.source, target=GPUTarget("cuda", arch, WARP), options=what.options)
-        except (TritonError, RuntimeError, ValueError) as error:
-            raise InputError(f"{name} does not compile: {_first_error(str(error))}") from error
+    with _explained(launch, arch), _without_source_paths(), contextlib.redirect_stdout(io.StringIO()):
+        compiled = triton.compile(what.source, target=GPUTarget("cuda", arch, WARP), options=what.options)
     metadata, image = compiled.metadata, compiled.asm["cubin"]
-    if metadata.shared > SHARED_KIB[arch] * 1024:
-        raise InputError(
-            f"{name}: expected at most {SHARED_KIB[arch] * 1024} bytes of shared memory, got {metadata.shared}"
-        )
+    name, limit = launch.kernel.__name__, SHARED_KIB[arch] * 1024
+    if metadata.shared > limit:
+        raise InputError(f"{name} on sm_{arch}: expected at most {limit} bytes of shared memory, got {metadata.shared}")
     assert metadata.profile_scratch_size == 0 and not metadata.launch_cooperative_grid and not metadata.launch_pdl
-    used = resources(image, metadata.name)
+    params, used = tuple(_params(launch.args, what.source, metadata)), resources(image)
+    sizes = tuple(param.size for param in params)
+    assert sizes == used.params, f"{name} on sm_{arch}: parameters of {sizes} bytes described, {used.params} compiled"
     return Cubin(
-        kernel=launch.kernel.__name__,
+        kernel=name,
         entry=metadata.name,
         arch=f"sm_{arch}a" if arch >= 90 else f"sm_{arch}",
         image=image,
@@ -79,7 +81,7 @@ def compile_launch(launch: Launch, arch: int) -> Cubin:
         threads=WARP * metadata.num_warps,
         shared=metadata.shared,
         num_ctas=metadata.num_ctas,
-        params=tuple(_params(launch.args, what.source, metadata)),
+        params=params,
         scratch_size=metadata.global_scratch_size,
         scratch_align=metadata.global_scratch_align,
         registers=used.registers,
@@ -132,15 +134,18 @@ def _param(name: str, kind: str, **more: Any) -> Param:
 
 
 @contextlib.contextmanager
+def _explained(launch: Launch, arch: int) -> Iterator[None]:
+    try:
+        yield
+    except (TritonError, RuntimeError, ValueError, KeyError) as error:
+        lines = str(error).strip().splitlines() or ["no message"]
+        said = next((line for line in lines if ASSEMBLER.match(line)), lines[-1]).strip()
+        raise InputError(f"{launch.kernel.__name__} does not compile for sm_{arch}: {said}") from error
+
+
+@contextlib.contextmanager
 def _without_source_paths() -> Iterator[None]:
-    """No line table: images hold no path, and are the same wherever they are built. The setting is part of the key of
-    Triton's cache."""
+    """No line table: images hold no path and are the same wherever they are built. Triton's cache tells them apart."""
     with triton.knobs.compilation.scope():
         triton.knobs.compilation.disable_line_info = True
         yield
-
-
-def _first_error(message: str) -> str:
-    """Of the compiler's own lines, past the summary of the tool that ran it."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()] or ["no message"]
-    return next((line for line in lines if "error" in line.lower() and "error code" not in line), lines[0])

@@ -26,10 +26,10 @@ class TensorMap:
 class Param:
     """One kernel parameter. kind: ptr, tensormap, or a scalar's u1, i8 to u64, fp16, bf16, fp32, fp64.
 
-    size and align are bytes in the parameter block. The value must be a multiple of `multiple`: the code relies on it.
-    A tensor map and the sizes and strides that follow it bear the name of their tensor. value: a scalar's, as
-    described; None for a pointer, which is bound at run time, and for a tensor map, which is encoded from `tensormap`
-    and the bound address.
+    size and align are bytes, of the value in the caller's memory. The value must be a multiple of `multiple`: the code
+    relies on it. A tensor map and the sizes and strides that follow it bear the name of their tensor. value: a
+    scalar's, as described; None for a pointer, which is bound at run time, and for a tensor map, which is encoded from
+    `tensormap` and the bound address.
     """
 
     name: str
