@@ -69,17 +69,17 @@ def gather_kernel(
         weight = tl.load(row_ptr + k[:, None], mask=mask_k[:, None] & mask_n[None, :], other=0.0)
         if mean_ptr is not None:
             g = b * (C // group_size) + c // group_size
+            mean = tl.load(mean_ptr + g, mask=mask_k, other=0.0)
             gain = tl.load(rstd_ptr + g, mask=mask_k, other=0.0)
-            offset = -tl.load(mean_ptr + g, mask=mask_k, other=0.0) * gain
+            offset = tl.zeros([BLOCK_K], dtype=tl.float32)
             if gamma_ptr is not None:
-                gamma = tl.load(gamma_ptr + c, mask=mask_k, other=0.0).to(tl.float32)
-                beta = tl.load(beta_ptr + c, mask=mask_k, other=0.0).to(tl.float32)
-                gain, offset = gain * gamma, offset * gamma + beta
+                gain *= tl.load(gamma_ptr + c, mask=mask_k, other=0.0).to(tl.float32)
+                offset = tl.load(beta_ptr + c, mask=mask_k, other=0.0).to(tl.float32)
             if film_scale_ptr is not None:
                 film = 1 + tl.load(film_scale_ptr + b * stride_film_scale_b + c, mask=mask_k, other=0.0).to(tl.float32)
                 shift = tl.load(film_shift_ptr + b * stride_film_shift_b + c, mask=mask_k, other=0.0).to(tl.float32)
                 gain, offset = gain * film, offset * film + shift
-            normed = x.to(tl.float32) * gain[None, :] + offset[None, :]
+            normed = (x.to(tl.float32) - mean[None, :]) * gain[None, :] + offset[None, :]
             normed = activate(normed, "silu" if NORM_SILU else None)
             x = tl.where(inside, normed, 0.0).to(x_ptr.dtype.element_ty)
         acc = tl.dot(x, weight, acc, input_precision="ieee")

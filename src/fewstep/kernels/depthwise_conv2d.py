@@ -56,12 +56,11 @@ def _load_taps(weight_ptr, d, mask, C):
 
 
 @triton.jit
-def _advance(row_ptr, stride_w, j, W, mask_d, in_picture, taps, above, here):
+def _advance(row_ptr, stride_w, j, W, mask, taps, above, here):
     """Add one row of the picture: returns the sums of the row above it, now complete, of its own and of the next."""
-    left = tl.load(row_ptr - stride_w, mask=mask_d & (in_picture & (j >= 1) & (j <= W))[:, None], other=0.0)
-    middle = tl.load(row_ptr, mask=mask_d & (in_picture & (j < W))[:, None], other=0.0)
-    right = tl.load(row_ptr + stride_w, mask=mask_d & (in_picture & (j + 1 < W))[:, None], other=0.0)
-    left, middle, right = left.to(tl.float32), middle.to(tl.float32), right.to(tl.float32)
+    left = tl.load(row_ptr - stride_w, mask=mask & (j >= 1)[:, None], other=0.0).to(tl.float32)
+    middle = tl.load(row_ptr, mask=mask, other=0.0).to(tl.float32)
+    right = tl.load(row_ptr + stride_w, mask=mask & (j + 1 < W)[:, None], other=0.0).to(tl.float32)
     done = above + left * taps[6] + middle * taps[7] + right * taps[8]
     above = here + left * taps[3] + middle * taps[4] + right * taps[5]
     here = left * taps[0] + middle * taps[1] + right * taps[2]
@@ -102,18 +101,18 @@ def _depthwise_conv2d_kernel(
 
     for step in range(ROWS + 2):
         i = first - 1 + step + tl.zeros_like(j)  # [BLOCK_W]
-        in_picture = (i >= 0) & (i < H)
         row_ptr = x_ptr + columns + i.to(tl.int64)[:, None] * stride_xh
-        y, above, here = _advance(row_ptr, stride_xw, j, W, mask_d[None, :], in_picture, taps, above, here)
+        inside = ((i >= 0) & (i < H) & (j < W))[:, None] & mask_d[None, :]
+        y, above, here = _advance(row_ptr, stride_xw, j, W, inside, taps, above, here)
         y += bias
         if GATED:
             gate, gate_above, gate_here = _advance(
-                row_ptr + D, stride_xw, j, W, mask_d[None, :], in_picture, gate_taps, gate_above, gate_here
+                row_ptr + D, stride_xw, j, W, inside, gate_taps, gate_above, gate_here
             )
             y *= activate(gate + gate_bias, "silu")
+        complete = ((i > first) & (i <= H) & (j < W))[:, None] & mask_d[None, :]
         pixels = b * stride_yb + (i - 1).to(tl.int64) * stride_yh + j.to(tl.int64) * stride_yw
-        mask = ((i > first) & (i <= H) & (j < W))[:, None] & mask_d[None, :]
-        tl.store(y_ptr + pixels[:, None] + d[None, :], y.to(y_ptr.dtype.element_ty), mask=mask)
+        tl.store(y_ptr + pixels[:, None] + d[None, :], y.to(y_ptr.dtype.element_ty), mask=complete)
 
 
 def depthwise_conv2d_launches(
