@@ -12,7 +12,7 @@ export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: picture test lint layout types cpp lines pytest bench format stub clean distclean
+.PHONY: picture test lint layout types cpp lines pytest bench aot mutants format stub clean distclean
 .NOTPARALLEL:
 
 picture: $(VENV)/.base
@@ -46,6 +46,12 @@ pytest: $(VENV)/.dev
 bench: $(VENV)/.bench
 	set -e; for file in $$(grep -l __main__ benchmarks/*.py); do \
 	  $(BIN)/python -m benchmarks.$$(basename $$file .py); done
+
+aot: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.aot
+
+mutants: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python tests/kernels/mutants.py
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
