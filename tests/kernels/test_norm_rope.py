@@ -9,6 +9,7 @@ from fewstep.errors import InputError
 from fewstep.kernels.launch import run_all
 from fewstep.kernels.norm_rope import norm_rope, norm_rope_cost, norm_rope_launches, norm_rope_ref
 from fewstep.kernels.rotary import Layout
+from fewstep.profile.cases.norm_rope import joint, joint_reference, make_joint
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 LAYOUTS: list[Layout] = ["interleaved", "half"]
@@ -118,6 +119,13 @@ def test_two_streams_fill_one_buffer(device: str) -> None:
     norm_rope(**text, out=tokens_first, offset=1)
     for y, a in zip(tokens_first, norm_rope(**text), strict=True):
         assert torch.equal(y[:, :, 1:4], a) and y[:, :, 0].eq(0).all() and y[:, :, 4:].eq(0).all()
+
+
+@pytest.mark.parametrize("rotated", [False, True])
+def test_the_measured_pair_of_streams_is_what_the_families_compute(rotated: bool, device: str) -> None:
+    streams = make_joint(device, torch.float32, 0, tokens=(2, 3), H=2, D=16, rotated=rotated)
+    for y, exact in zip(joint(**streams), joint_reference(**streams), strict=True):
+        torch.testing.assert_close(y, exact)
 
 
 @pytest.mark.parametrize("eps", [1e-6, 0.1])

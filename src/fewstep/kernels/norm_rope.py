@@ -56,7 +56,7 @@ def norm_rope_ref(
     if v is not None:
         written.append(v.transpose(1, 2))
     if out is None:
-        return tuple(y.contiguous() for y in written)
+        return tuple(written)
     for buffer, y in zip(out, written, strict=True):
         buffer[:, :, offset : offset + y.shape[2]] = y
     return out
