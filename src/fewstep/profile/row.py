@@ -1,0 +1,67 @@
+"""What is measured of one case: a row of peers."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from fewstep.profile.accuracy import Error
+from fewstep.profile.timing import Spread
+
+EAGER, COMPILED, FUSED = "eager", "compiled", "fused"
+Clock = Literal["graph", "events", "wall"]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One implementation: measured, or the reason why not.
+
+    seconds: of one call; clock: how it was read; launches: kernels on the device; error: None where there is no one
+    truth; share: of the ceiling that binds, the case's floor over the median.
+    """
+
+    seconds: Spread | None = None
+    clock: Clock | None = None
+    launches: int | None = None
+    error: Error | None = None
+    bytes_per_s: float | None = None
+    flop_per_s: float | None = None
+    share: float | None = None
+    missing: str | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One case in one dtype.
+
+    floor: seconds at the ceilings; sets: how many inputs the calls rotate among; beyond_cache: whether these exceed
+    twice the device's largest cache, so that every call finds its inputs in memory.
+    """
+
+    op: str
+    shape: str
+    families: tuple[str, ...]
+    dtype: str
+    bytes: int
+    flop: int
+    floor: float
+    sets: int
+    beyond_cache: bool
+    peers: Mapping[str, Peer] = field(default_factory=dict)
+
+    def best_rival(self) -> tuple[str, Peer] | None:
+        """The fastest peer that is not ours."""
+        rivals = [(name, p) for name, p in self.peers.items() if name != FUSED and p.seconds is not None]
+        return min(rivals, key=lambda item: median(item[1]), default=None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; a spread as an object of its percentiles."""
+        found = asdict(self)
+        for name, peer in self.peers.items():
+            if peer.seconds is not None:
+                found["peers"][name]["seconds"] = peer.seconds._asdict()
+        return found
+
+
+def median(peer: Peer) -> float:
+    assert peer.seconds is not None
+    return peer.seconds.p50

@@ -1,0 +1,62 @@
+"""Tables for people: columns as wide as their widest cell."""
+
+from collections.abc import Iterator, Sequence
+
+from fewstep.profile.ceilings import Ceilings
+from fewstep.profile.row import EAGER, Peer, Row, median
+
+HEADER = ("", "ms", "p20", "p80", "GB/s", "TFLOP/s", "of roof", "launches", "error rms", "max", "eager / it")
+NOTE = """\
+ms, p20, p80: median and percentiles of one call. of roof: the time at the measured ceilings over the median.
+error: against fp64, over the rms of what is exact. *: the inputs fit the cache, so GB/s may exceed the memory's."""
+
+
+def kernel_table(rows: Sequence[Row], ceilings: Ceilings) -> str:
+    lines: list[tuple[str, ...]] = [HEADER]
+    titles: dict[int, str] = {}
+    for row in rows:
+        titles[len(lines)] = _title(row)
+        lines += list(_peer_lines(row))
+    roofs = ", ".join(f"{rate / 1e12:.3g} TFLOP/s {dtype}" for dtype, rate in ceilings.product.items())
+    head = f"ceilings measured: copy {ceilings.copy / 1e9:.4g} GB/s (read + written), matrix product {roofs}"
+    return "\n".join([head, *aligned(lines, titles), NOTE])
+
+
+def aligned(lines: Sequence[Sequence[str]], titles: dict[int, str] | None = None) -> Iterator[str]:
+    """The first column to the left, the others to the right; titles: what stands above a line, by its number. A line
+    of two cells has a remark in the second.
+    """
+    widths = [max(len(line[i]) for line in lines if len(line) > 2) for i in range(len(lines[0]))]
+    widths[0] = max(len(line[0]) for line in lines)
+    for number, (name, *cells) in enumerate(lines):
+        if titles and number in titles:
+            yield titles[number]
+        shown = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=False)] if len(cells) > 1 else cells
+        yield "  ".join([name.ljust(widths[0]), *shown]).rstrip()
+
+
+def _title(row: Row) -> str:
+    size = f"{row.bytes / 1e6:.4g} MB, {row.flop / 1e9:.4g} GFLOP, floor {row.floor * 1e3:.4g} ms"
+    return f"{row.op} {row.shape} {row.dtype} ({', '.join(row.families)}): {size}{'' if row.beyond_cache else ' *'}"
+
+
+def _peer_lines(row: Row) -> Iterator[tuple[str, ...]]:
+    eager = row.peers.get(EAGER)
+    for name, peer in row.peers.items():
+        if peer.missing is not None:
+            yield f"  {name}", peer.missing
+        elif peer.seconds is not None:
+            yield (f"  {name}", *_cells(peer, eager))
+
+
+def _cells(peer: Peer, eager: Peer | None) -> Iterator[str]:
+    assert peer.seconds and peer.bytes_per_s and peer.flop_per_s and peer.share
+    for seconds in (peer.seconds.p50, peer.seconds.p20, peer.seconds.p80):
+        yield f"{seconds * 1e3:.4g}"
+    yield f"{peer.bytes_per_s / 1e9:.4g}"
+    yield f"{peer.flop_per_s / 1e12:.3g}"
+    yield f"{peer.share:.2f}"
+    yield "-" if peer.launches is None else str(peer.launches)
+    yield "-" if peer.error is None else f"{peer.error.rms:.1e}"
+    yield "-" if peer.error is None else f"{peer.error.max:.1e}"
+    yield "-" if eager is None or eager.seconds is None else f"{median(eager) / median(peer):.2f}x"
