@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fewstep.engine.checks import choice
 from fewstep.errors import InputError
+from fewstep.kernels.cost import nbytes
 from fewstep.profile.accuracy import error, outputs, truth
 from fewstep.profile.case import Case, Function, Inputs
 from fewstep.profile.ceilings import Ceilings, bare
