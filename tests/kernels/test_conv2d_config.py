@@ -26,9 +26,9 @@ def test_tiles_fit_the_shared_memory_and_the_picture(shape: tuple[int, int, int,
         config = choose(H, W, C, C_out, taps, 1, itemsize, arch, tma)
         BLOCK_M = config["BLOCK_H"] * config["BLOCK_W"] if tma else config["BLOCK_M"]
         stage = (BLOCK_M + config["BLOCK_N"]) * config["BLOCK_K"] * itemsize
-        assert 2 <= config["num_stages"] and config["num_stages"] * stage <= SHARED.get(arch, 99) * 1024
+        assert config["num_stages"] >= 2 and config["num_stages"] * stage <= SHARED.get(arch, 99) * 1024
         assert min(BLOCK_M, config["BLOCK_N"], config["BLOCK_K"]) >= 16
-        assert BLOCK_M < max(2 * H * W, 17) and config["BLOCK_N"] < max(2 * C_out, 17)
+        assert max(2 * H * W, 17) > BLOCK_M and config["BLOCK_N"] < max(2 * C_out, 17)
 
 
 def test_small_pictures_are_split_and_large_ones_are_not() -> None:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from convolutions import DTYPES, picture, vector
@@ -9,14 +11,14 @@ from fewstep.kernels.conv2d_epilogue import Activation, Epilogue, add_parts_laun
 SMALL = {"BLOCK_P": 4, "BLOCK_N": 16}
 
 
-def check_parts(shape: tuple[int, ...], dtype: torch.dtype, device: str, **options: object) -> None:
+def check_parts(shape: tuple[int, ...], dtype: torch.dtype, device: str, **options: Any) -> None:
     """shape: (PARTS, B, H, W, C_out)."""
     _, B, H, W, C_out = shape
     parts = vector(device, torch.float32, *shape)
-    end = Epilogue(**options)  # type: ignore[arg-type]
+    end = Epilogue(**options)
     y = torch.empty((B, H, W, C_out), dtype=dtype, device=device).permute(0, 3, 1, 2)
     add_parts_launch(parts, y, end, SMALL).run()
-    doubles = {n: v.double() if isinstance(v, torch.Tensor) else v for n, v in vars(end).items()}
+    doubles: dict[str, Any] = {n: v.double() if isinstance(v, torch.Tensor) else v for n, v in vars(end).items()}
 
     def whole(sums: torch.Tensor, end: Epilogue) -> torch.Tensor:
         y = sums.permute(0, 3, 1, 2)

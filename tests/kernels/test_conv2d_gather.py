@@ -93,7 +93,8 @@ def test_group_norm_on_load(C: int, groups: int, parts: str, silu: bool, device:
 def test_group_norm_on_load_in_every_dtype(dtype: torch.dtype, device: str) -> None:
     x = picture(device, dtype, 1, 16, 4, 4)
     grouped = x.float().reshape(1, 4, -1)
-    norm = Norm(grouped.mean(-1), (grouped.var(-1) + 1e-5).rsqrt(), *vector(device, dtype, 2, 16).unbind())
+    gamma, beta = vector(device, dtype, 2, 16)
+    norm = Norm(grouped.mean(-1), (grouped.var(-1) + 1e-5).rsqrt(), gamma, beta)
     check_conv2d(
         x, kernel_weight(device, dtype, 5, 16, 3, 1), config=SMALL | {"PARTS": 2}, norm=norm, padding=(0, 0, 1, 1)
     )

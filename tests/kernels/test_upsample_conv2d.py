@@ -1,7 +1,10 @@
+from typing import Any
+
 import pytest
 import torch
 from convolutions import DTYPES, double, kernel_weight, picture, vector
 from testing import assert_as_good_as
+from torch import Tensor
 
 from fewstep.errors import InputError
 from fewstep.kernels.launch import run_all
@@ -17,7 +20,7 @@ GATHER = {"BLOCK_M": 16, "BLOCK_N": 16, "BLOCK_K": 16, "GROUP_M": 2, "PARTS": 1}
 TMA = {"BLOCK_H": 4, "BLOCK_W": 4, "BLOCK_N": 16, "BLOCK_K": 16, "GROUP_M": 2, "PARTS": 1}
 
 
-def check(x, weight, *args, config=None, **options) -> None:  # type: ignore[no-untyped-def]
+def check(x: Tensor, weight: Tensor, *args: Tensor, config: dict[str, int] | None = None, **options: Any) -> None:
     y, launches = upsample_conv2d_launches(x, fold_weight(weight), *args, config=config, **options)
     run_all(launches)
     doubles = {name: double(value) for name, value in options.items()}
@@ -27,8 +30,8 @@ def check(x, weight, *args, config=None, **options) -> None:  # type: ignore[no-
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize(("B", "C", "H", "W", "C_out"), [(1, 1, 1, 1, 1), (2, 16, 3, 4, 17)], ids=str)
-def test_equals_upsampling_and_convolving(  # type: ignore[no-untyped-def]
-    B: int, C: int, H: int, W: int, C_out: int, dtype, device: str
+def test_equals_upsampling_and_convolving(
+    B: int, C: int, H: int, W: int, C_out: int, dtype: torch.dtype, device: str
 ) -> None:
     check(picture(device, dtype, B, C, H, W), kernel_weight(device, dtype, C_out, C, 3, 3), config=GATHER)
 
