@@ -3,37 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from small_generation import SEEDS, SHAPE, small
+from torch import Tensor
 
 from fewstep.engine.backends.torch.eager import generate, to_bytes
-from fewstep.engine.backends.torch.generation import Generation, Input
 from fewstep.engine.image import to_uint8
 from fewstep.engine.noise import normal
 from fewstep.engine.schedule import schedule
 from fewstep.errors import ContractError
-
-SEEDS = (1, 2**64 - 1)
-SHAPE = (3, 5, 4)
-
-
-class Shift(nn.Module):
-    def forward(self, labels: Tensor) -> tuple[Tensor]:
-        return (labels * 0.25,)
-
-
-class Tanh(nn.Module):
-    def forward(self, u: Tensor, tau: Tensor, shift: Tensor) -> Tensor:
-        return torch.tanh(u * 0.5 + (shift + tau / 1000)[:, None, None, None]).to(u.dtype)
-
-
-class Half(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x / 2
-
-
-def small(dtype: torch.dtype = torch.float32) -> Generation:
-    inputs = (Input("labels", (), torch.int64, 4),)
-    return Generation("small", Shift(), Tanh(), Half(), inputs, SHAPE, SHAPE[1:], dtype, torch.device("cpu"))
 
 
 def written_out(name: str, N: int, labels: list[int]) -> np.ndarray:
@@ -57,7 +34,9 @@ def written_out(name: str, N: int, labels: list[int]) -> np.ndarray:
 @pytest.mark.parametrize("N", [1, 2, 4])
 def test_runs_the_general_form(name: str, N: int) -> None:
     labels = [0, 3]
-    got = generate(small(), {"labels": torch.tensor(labels)}, SEEDS, schedule(name, N)).numpy()
+    made = small()
+    inputs = {"labels": torch.tensor(labels, device=made.device)}
+    got = generate(made, inputs, SEEDS, schedule(name, N)).cpu().numpy()
     truth = (written_out(name, N, labels).transpose(0, 2, 3, 1) + 1) * 127.5
     assert np.abs(got - truth.clip(0, 255)).max() <= 0.501
 
@@ -77,7 +56,7 @@ def test_other_noise_may_be_given() -> None:
 
     def draw(step: int) -> Tensor:
         steps.append(step)
-        return torch.from_numpy(normal(SEEDS, step, SHAPE))
+        return torch.from_numpy(normal(SEEDS, step, SHAPE)).to(made.device)
 
     inputs = made.random_inputs(2, 0)
     assert torch.equal(generate(made, inputs, SEEDS, table, draw), generate(made, inputs, SEEDS, table))

@@ -1,5 +1,7 @@
 """A family with random weights, for tests and measurements. Time and memory are those of a trained one."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -36,7 +38,7 @@ def build(
     prompt, denoiser, decoder = (
         make(networks, chosen).to(where, kind).eval() for make in (family.prompt, family.denoiser, family.decoder)
     )
-    inputs = tuple(spec if spec.high is not None else type(spec)(spec.name, spec.shape, kind) for spec in chosen.inputs)
+    inputs = tuple(spec if spec.high is not None else replace(spec, dtype=kind) for spec in chosen.inputs)
     return Generation(name, prompt, denoiser, decoder, inputs, chosen.latent, chosen.image, kind, where)
 
 

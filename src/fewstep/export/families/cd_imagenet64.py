@@ -12,7 +12,7 @@ class Prompt(nn.Module):
 
     def forward(self, labels: Tensor) -> tuple[Tensor]:
         """labels: (B,) int64."""
-        return (labels.clone(),)
+        return (labels,)
 
 
 class Denoiser(nn.Module):

@@ -19,7 +19,7 @@ class Prompt(nn.Module):
 
     def forward(self, text: Tensor, pooled: Tensor) -> tuple[Tensor, Tensor]:
         """text: (B, tokens, D); pooled: (B, P)."""
-        return text.clone(), pooled.clone()
+        return text, pooled
 
 
 class Denoiser(nn.Module):

@@ -16,16 +16,11 @@ GUIDANCE = 4.5  # what SanaSprintPipeline asks for by default
 
 
 class Prompt(nn.Module):
-    """Passes the features on, and the mask that the lengths mean."""
-
-    def __init__(self, tokens: int) -> None:
-        super().__init__()
-        self.tokens = tokens
+    """Passes the features on, and how many of them count."""
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """features: (B, tokens, D); lengths: (B,) int64 -> features, mask (B, tokens) int64."""
-        mask = torch.arange(self.tokens, device=lengths.device) < lengths[:, None]
-        return features.clone(), mask.to(torch.int64)
+        """features: (B, tokens, D); lengths: (B,) int64."""
+        return features, lengths
 
 
 class Denoiser(nn.Module):
@@ -36,20 +31,21 @@ class Denoiser(nn.Module):
         self.transformer = transformer
         self.guidance: float = GUIDANCE * transformer.config.guidance_embeds_scale
 
-    def forward(self, u: Tensor, tau: Tensor, features: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, u: Tensor, tau: Tensor, features: Tensor, lengths: Tensor) -> Tensor:
+        mask = torch.arange(features.shape[1], device=lengths.device) < lengths[:, None]
         m: Tensor = self.transformer(
             u,
             encoder_hidden_states=features,
             timestep=tau,
             guidance=torch.full_like(tau, self.guidance),
-            encoder_attention_mask=mask,
+            encoder_attention_mask=mask.to(torch.int64),
             return_dict=False,
         )[0]
         return m
 
 
 def prompt(networks: Networks, size: Size) -> nn.Module:
-    return Prompt(size.inputs[0].shape[0])
+    return Prompt()
 
 
 def denoiser(networks: Networks, size: Size) -> nn.Module:
@@ -76,7 +72,7 @@ def transformer(layers: int, heads: tuple[int, int], cross: tuple[int, int], **c
 def full(layers: int, heads: tuple[int, int], cross: tuple[int, int]) -> Size:
     return Size(
         {"transformer": transformer(layers, heads, cross), "vae": Network("diffusers", "AutoencoderDC", DC_AE_FULL)},
-        (Input("features", (300, 2304), torch.bfloat16), Input("lengths", (), torch.int64, 301)),
+        (Input("features", (300, 2304), torch.bfloat16), Input("lengths", (), torch.int64, 301, low=1)),
         latent=(32, 32, 32),
         image=(1024, 1024),
     )
@@ -87,7 +83,7 @@ TINY = Size(
         "transformer": transformer(1, (2, 32), (2, 32), in_channels=4, out_channels=4, caption_channels=24),
         "vae": Network("diffusers", "AutoencoderDC", DC_AE_TINY),
     },
-    (Input("features", (7, 24), torch.float32), Input("lengths", (), torch.int64, 8)),
+    (Input("features", (7, 24), torch.float32), Input("lengths", (), torch.int64, 8, low=1)),
     latent=(4, 4, 4),
     image=(8, 8),
 )

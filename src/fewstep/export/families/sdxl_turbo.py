@@ -26,7 +26,7 @@ class Prompt(nn.Module):
         one = self.first(ids, output_hidden_states=True).hidden_states[-2]
         two = self.second(ids_2, output_hidden_states=True)
         text = torch.cat([one, two.hidden_states[-2]], dim=-1)
-        return text, two.text_embeds, self.time_ids.expand(len(ids), -1).clone()
+        return text, two.text_embeds, self.time_ids.expand(len(ids), -1)
 
 
 class Denoiser(nn.Module):

@@ -6,26 +6,26 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fewstep.engine.checks import Array
 from fewstep.engine.table import GuidedSchedule, Schedule
 from fewstep.errors import ContractError, InputError
 
 
 @dataclass(frozen=True)
 class Input:
-    """A tensor that a request brings: (B, *shape). high: one more than the largest legal integer; None for floats."""
+    """A tensor that a request brings: (B, *shape). Integers are in [low, high); high is None for floats."""
 
     name: str
     shape: tuple[int, ...]
     dtype: torch.dtype
     high: int | None = None
+    low: int = 0
 
     def random(self, B: int, generator: torch.Generator, device: torch.device) -> Tensor:
         """Uniform integers below high, or normal numbers."""
         shape = (B, *self.shape)
         if self.high is None:
             return torch.randn(shape, generator=generator).to(device, self.dtype)
-        return torch.randint(self.high, shape, generator=generator).to(device, self.dtype)
+        return torch.randint(self.low, self.high, shape, generator=generator).to(device, self.dtype)
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,10 @@ def _checked(spec: Input, x: Tensor, B: int) -> Tensor:
     if x.shape != (B, *spec.shape) or x.dtype != spec.dtype:
         got = f"{tuple(x.shape)} {x.dtype}"
         raise InputError(f"input {spec.name}: expected {(B, *spec.shape)} {spec.dtype}, got {got}")
-    if spec.high is not None and x.numel() and not 0 <= int(x.min()) <= int(x.max()) < spec.high:
-        raise InputError(f"input {spec.name}: expected 0 to {spec.high - 1}, got {int(x.min())} to {int(x.max())}")
+    if spec.high is not None and x.numel() and not spec.low <= int(x.min()) <= int(x.max()) < spec.high:
+        raise InputError(
+            f"input {spec.name}: expected {spec.low} to {spec.high - 1}, got {int(x.min())} to {int(x.max())}"
+        )
     return x
 
 
@@ -77,8 +79,3 @@ def check_table(schedule: Schedule | GuidedSchedule) -> Schedule:
     if schedule.two_times:
         raise ContractError(f"schedule {schedule.name} needs a network of two times; this backend runs networks of one")
     return schedule
-
-
-def float32(values: Array | float, device: torch.device) -> Tensor:
-    """A float64 column on the device in float32."""
-    return torch.as_tensor(values, dtype=torch.float64).to(device, torch.float32)
