@@ -47,8 +47,11 @@ def test_every_term_at_sizes_about_a_block(shape: tuple[int, ...], dtype: torch.
     check(run(given), given)
 
 
-@pytest.mark.parametrize("parts", [1, 2, 5])
-@pytest.mark.parametrize("shape", [(1, 17, 8, 15), (1, 15, 40, 33), (2, 16, 32, 17), (3, 1, 48, 8)], ids=str)
+@pytest.mark.parametrize(
+    ("shape", "parts"),
+    [((1, 17, 8, 15), 1), ((1, 15, 40, 33), 1), ((1, 15, 40, 17), 5), ((2, 16, 32, 17), 2), ((3, 1, 48, 8), 2)],
+    ids=str,
+)
 def test_tiles_by_the_tensor_memory_accelerator(shape: tuple[int, ...], parts: int, device: str) -> None:
     B, T, K, N = shape
     given = inputs(B, T, K, N, torch.float16, device, *ALL) | {"activation": "silu"}
@@ -58,12 +61,14 @@ def test_tiles_by_the_tensor_memory_accelerator(shape: tuple[int, ...], parts: i
     check(y, given)
 
 
-@pytest.mark.parametrize("parts", [2, 3, 7])
-@pytest.mark.parametrize("added", [(), ("bias",), ("gate",), ("residual",)], ids=str)
+PARTS = [(2, ()), (2, ("bias",)), (2, ("gate",)), (2, ("residual",)), (3, ALL), (7, ALL)]
+
+
+@pytest.mark.parametrize(("parts", "added"), PARTS, ids=str)
 def test_parts_of_a_long_sum(parts: int, added: tuple[str, ...], device: str) -> None:
     """More parts than blocks of K too; two samples in a block of rows; two programs on each axis."""
     given = inputs(3, 3, 70, 300, torch.float32, device, *added)
-    check(run(given, PARTS=parts, BLOCK_N=64), given)
+    check(run(given, PARTS=parts, BLOCK_N=128), given)
 
 
 @pytest.mark.parametrize("activation", ["silu", "gelu", "gelu_tanh"])
@@ -105,13 +110,12 @@ def test_wide_tiles_end_in_two_goes(N: int, glu: str | None, parts: int, device:
     check(run(given, BLOCK_N=256, PARTS=1 if glu else parts), given)
 
 
-@pytest.mark.parametrize("group", [1, 3, 8])
-@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize(("group", "parts"), [(1, 1), (3, 1), (8, 1), (3, 2)])
 def test_each_program_walks_over_several_tiles(
     group: int, parts: int, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fewstep.kernels.matmul.multiprocessors", lambda x: 3)
-    given = inputs(1, 5 * 16 - 1, 20, 4 * 16 - 3, torch.float32, device, "bias")
+    given = inputs(1, 4 * 16 - 1, 20, 3 * 16 - 3, torch.float32, device, "bias")
     y, launches = matmul_launches(**given, config=SMALL | {"GROUP_M": group, "PARTS": parts})
     assert launches[0].grid == (3, 1, 1)
     run_all(launches)
@@ -168,7 +172,7 @@ def test_a_real_shape_with_chosen_tiles(arch: int, device: str) -> None:
 
 
 def test_the_same_bits_twice(device: str) -> None:
-    given = inputs(1, 20, 64, 20, torch.float32, device, *ALL)
+    given = inputs(1, 16, 64, 16, torch.float32, device, *ALL)
     assert torch.equal(run(given, PARTS=3), run(given, PARTS=3))
     check(matmul(**given), given)
 

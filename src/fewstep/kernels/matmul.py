@@ -73,22 +73,26 @@ def _matmul_kernel(
         pid_m, pid_n = tl.swizzle2d(item % tiles // tiles_n, item % tiles_n, tiles_m, tiles_n, GROUP_M)
         m0, n0 = pid_m * BLOCK_M, pid_n * BLOCK_N
 
+        if not IS_TMA:
+            m, n = m0 + tl.arange(0, BLOCK_M), n0 + tl.arange(0, BLOCK_N)
+            row_x = (a + (m // T).to(tl.int64) * stride_ab + (m % T).to(tl.int64) * stride_at)[:, None]
+            row_w = (b + (n + value_rows).to(tl.int64) * stride_bn)[:, None]
+            row_gate = (b + (n + gate_rows).to(tl.int64) * stride_bn)[:, None]
         acc = tl.zeros([BLOCK_M, BLOCK_N], dtype=tl.float32)
-        acc_gate = tl.zeros([BLOCK_M, BLOCK_N], dtype=tl.float32)
+        acc_gate = acc
         for step in range(steps):
             k0 = (part * steps + step) * BLOCK_K
             if IS_TMA:
                 x = a.load([m0, k0])
                 w = b.load([n0 + value_rows, k0])
             else:
-                x = _load_a(a, m0, k0, M, K, T, stride_ab, stride_at, BLOCK_M, BLOCK_K)
-                w = _load_b(b + tl.cast(value_rows, tl.int64) * stride_bn, n0, k0, N, K, stride_bn, BLOCK_N, BLOCK_K)
+                k = (k0 + tl.arange(0, BLOCK_K))[None, :]
+                mask_w = (n < N)[:, None] & (k < K)
+                x = tl.load(row_x + k, mask=(m < M)[:, None] & (k < K), other=0.0)
+                w = tl.load(row_w + k, mask=mask_w, other=0.0)
             acc = tl.dot(x, w.T, acc, input_precision="ieee")
             if GLU is not None:
-                if IS_TMA:
-                    w = b.load([n0 + gate_rows, k0])
-                else:
-                    w = _load_b(b + tl.cast(gate_rows, tl.int64) * stride_bn, n0, k0, N, K, stride_bn, BLOCK_N, BLOCK_K)
+                w = b.load([n0 + gate_rows, k0]) if IS_TMA else tl.load(row_gate + k, mask=mask_w, other=0.0)
                 acc_gate = tl.dot(x, w.T, acc_gate, input_precision="ieee")
 
         HALVES: tl.constexpr = 2 if BLOCK_N >= 256 else 1  # a wide tile ends in two goes, or its registers overflow
@@ -120,20 +124,6 @@ def _half(x, half: tl.constexpr, HALVES: tl.constexpr):
         left, right = x.reshape(x.shape[0], 2, x.shape[1] // 2).permute(0, 2, 1).split()
         x = left if half == 0 else right
     return x
-
-
-@triton.jit
-def _load_a(a_ptr, m0, k0, M, K, T, stride_ab, stride_at, BLOCK_M: tl.constexpr, BLOCK_K: tl.constexpr):
-    m, k = m0 + tl.arange(0, BLOCK_M), k0 + tl.arange(0, BLOCK_K)
-    row = a_ptr + (m // T).to(tl.int64) * stride_ab + (m % T).to(tl.int64) * stride_at
-    return tl.load(row[:, None] + k[None, :], mask=(m < M)[:, None] & (k < K)[None, :], other=0.0)
-
-
-@triton.jit
-def _load_b(b_ptr, n0, k0, N, K, stride_bn, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr):
-    n, k = n0 + tl.arange(0, BLOCK_N), k0 + tl.arange(0, BLOCK_K)
-    row = b_ptr + n.to(tl.int64) * stride_bn
-    return tl.load(row[:, None] + k[None, :], mask=(n < N)[:, None] & (k < K)[None, :], other=0.0)
 
 
 def matmul_launches(
