@@ -61,5 +61,20 @@ def correct(patch: pytest.MonkeyPatch) -> None:
 
         return dot(self, widened(a), widened(b), d, *options)
 
+    # Each call of a device function patches triton.language anew, which takes most of a kernel's time: once is enough.
+    call, launch, ready = interpreter.InterpretedFunction.__call__, interpreter.GridExecutor.__call__, set[str]()
+
+    def call_prepared(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.fn.__module__ in ready:
+            return self.rewrite()(*args, **kwargs)
+        ready.add(self.fn.__module__)
+        return call(self, *args, **kwargs)
+
+    def launch_anew(self: Any, *args: Any, **kwargs: Any) -> None:
+        ready.clear()
+        launch(self, *args, **kwargs)
+
+    patch.setattr(interpreter.InterpretedFunction, "__call__", call_prepared)
+    patch.setattr(interpreter.GridExecutor, "__call__", launch_anew)
     patch.setattr(interpreter, "_convert_float", convert_float)
     patch.setattr(builder, "create_dot", create_dot)
