@@ -7,7 +7,7 @@ x's dtype; arithmetic is fp32, but x + residual, which is returned too, is round
 Where one program can hold a group it reads x once; else `group_norm_split` reads it twice.
 """
 
-from typing import Any
+from typing import Any, overload
 
 import torch
 import triton
@@ -69,7 +69,6 @@ def _group_norm_kernel(
     c, c_mask = slab_channels(tl.program_id(0), C, CG, SLAB_G, BLOCK_C)
     p = tl.arange(0, BLOCK_P)
     mask = (p < P)[:, None] & c_mask[None, :]
-    y_offs = b * P * C + pixel_offsets(p, W, None, C)[:, None] + c[None, :]
 
     first = c // CG * CG  # of the channel's group
     x_ptr += b * stride_xb
@@ -82,7 +81,8 @@ def _group_norm_kernel(
         pivot_r_ptrs = residual_ptr + first * stride_rc
     x = load_sum(x_ptrs, r_ptrs, mask)  # [BLOCK_P, BLOCK_C]
     if sum_ptr is not None:
-        tl.store(sum_ptr + y_offs, x.to(sum_ptr.dtype.element_ty), mask=mask)
+        sum_ptrs = sum_ptr + b * P * C + pixel_offsets(p, W, None, C)[:, None] + c[None, :]
+        tl.store(sum_ptrs, x.to(sum_ptr.dtype.element_ty), mask=mask)
 
     # Relative to any element of the group its mean loses nothing, however large it is beside the deviation.
     shifted = tl.where(mask, x - load_sum(pivot_ptrs, pivot_r_ptrs, c_mask)[None, :], 0.0)
@@ -95,7 +95,8 @@ def _group_norm_kernel(
         weight_ptr, bias_ptr, scale_ptr, shift_ptr, b, c, c_mask, stride_scale_b, stride_shift_b,
     )  # fmt: skip
     y = activate(deviation * factor[None, :] + summand[None, :], SILU)
-    tl.store(y_ptr + y_offs, y.to(y_ptr.dtype.element_ty), mask=mask)
+    y_ptrs = y_ptr + b * P * C + pixel_offsets(p, W, None, C)[:, None] + c[None, :]
+    tl.store(y_ptrs, y.to(y_ptr.dtype.element_ty), mask=mask)
 
 
 def group_norm_launches(
@@ -143,6 +144,32 @@ def _one_pass(
     return Launch(_group_norm_kernel, grid, args, constants)
 
 
+@overload
+def group_norm(
+    x: Tensor,
+    groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    *,
+    eps: float = 1e-5,
+    silu: bool = False,
+    scale: Tensor | None = None,
+    shift: Tensor | None = None,
+    residual: None = None,
+) -> Tensor: ...
+@overload
+def group_norm(
+    x: Tensor,
+    groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    *,
+    eps: float = 1e-5,
+    silu: bool = False,
+    scale: Tensor | None = None,
+    shift: Tensor | None = None,
+    residual: Tensor,
+) -> tuple[Tensor, Tensor]: ...
 def group_norm(
     x: Tensor,
     groups: int,

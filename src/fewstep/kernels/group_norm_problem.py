@@ -14,8 +14,9 @@ from fewstep.kernels.pixels import check_image, image_strides
 from fewstep.kernels.tuned import Config, tuned
 
 MAX_CG = 8192
-ONE_PASS = 32768  # elements that one program holds in registers
-TILE = 8192  # elements that one program of a split reads at a time
+ONE_PASS = 65536  # bytes of x that one program holds in registers
+SECTOR = 32  # bytes, the least that memory moves
+TILE = 4096  # elements that one program of a split reads at a time
 PROGRAMS = 264  # two to a multiprocessor of an H100 or H200
 
 
@@ -45,10 +46,15 @@ class Problem:
         B, C, P = self.sizes
         key = f"{B}x{C}x{P}/{self.groups} {self.x.dtype}"
         chosen = given or tuned(op, key, self.arch or architecture(self.x)) or {}
-        fits = triton.next_power_of_2(C // self.groups) * triton.next_power_of_2(P) <= ONE_PASS
+        fits = triton.next_power_of_2(C // self.groups) * triton.next_power_of_2(P) <= self._most(C // self.groups)
         if held and chosen.get("CHUNKS", 0 if fits else 1) == 0:
             return self._one_pass(chosen)
         return self._split(({"CHUNKS": 1, "SLAB_G": 1} if fits else {}) | chosen)
+
+    def _most(self, channels: int) -> int:
+        """Elements that one program may hold of so many neighbouring channels: few where they fill half a sector."""
+        itemsize: int = self.x.element_size()
+        return ONE_PASS // itemsize // (2 if channels * itemsize <= SECTOR // 2 else 1)
 
     def _one_pass(self, chosen: Config) -> Config:
         """One group to a program, unless there are so many that several still fill the device."""
@@ -56,7 +62,7 @@ class Problem:
         CG, BLOCK_P = C // self.groups, triton.next_power_of_2(P)
         several = widest_slab(self.groups, CG)
         lanes = triton.next_power_of_2(several * CG) * BLOCK_P
-        many = B * triton.cdiv(self.groups, several) >= PROGRAMS and lanes <= ONE_PASS // 2
+        many = B * triton.cdiv(self.groups, several) >= PROGRAMS and lanes <= self._most(several * CG) // 2
         wide = widths(chosen.get("SLAB_G", several if many else 1), CG)
         num_warps = min(16, max(4, BLOCK_P * wide["BLOCK_C"] // 1024))
         return {"CHUNKS": 0, "BLOCK_P": BLOCK_P, "num_warps": num_warps} | chosen | wide
@@ -68,14 +74,19 @@ class Problem:
         BLOCK_P = chosen.get("BLOCK_P", min(triton.next_power_of_2(P), max(1, TILE // wide["BLOCK_C"])))
         tiles, slabs = triton.cdiv(P, BLOCK_P), B * triton.cdiv(self.groups, wide["SLAB_G"])
         defaults = {
-            "CHUNKS": triton.cdiv(PROGRAMS, slabs),
-            "PROGRAMS": triton.cdiv(2 * PROGRAMS, slabs),
+            "CHUNKS": _even(tiles, triton.cdiv(PROGRAMS, slabs)),
+            "PROGRAMS": _even(tiles, triton.cdiv(2 * PROGRAMS, slabs)),
             "BLOCK_P": BLOCK_P,
-            "STAGES": 3 if self.x.element_size() == 2 else 2,
+            "STAGES": 4 if self.x.element_size() == 2 else 3,
             "num_warps": 8,
         }
         config = defaults | chosen | wide
-        return config | {"CHUNKS": min(tiles, config["CHUNKS"]), "PROGRAMS": min(tiles, config["PROGRAMS"])}
+        return config | {"CHUNKS": min(tiles, config["CHUNKS"])}  # a chunk has pixels
+
+
+def _even(tiles: int, programs: int) -> int:
+    """The fewest programs that take no more turns at the tiles than so many would."""
+    return triton.cdiv(tiles, triton.cdiv(tiles, programs))
 
 
 def check_problem(
