@@ -32,6 +32,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     from testing import Margins
     from torch import Tensor
 
+    torch.manual_seed(0)  # the same numbers in any order of tests
     margins = Margins()
 
     def poisoned(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
