@@ -51,7 +51,7 @@ aot: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.aot
 
 mutants: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python tests/kernels/mutants.py
+	PYTHONPATH=tests $(BIN)/python tests/kernels/mutants.py
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
