@@ -1,6 +1,14 @@
 """Every operation at every shape that is measured: one list of all cases."""
 
 from fewstep.profile.case import Case
-from fewstep.profile.cases import ada_norm, conv2d, glu, norm_rope, sampler_step
+from fewstep.profile.cases import ada_norm, attention, conv2d, glu, linear_attention, norm_rope, sampler_step
 
-CASES: list[Case] = [*ada_norm.CASES, *conv2d.CASES, *glu.CASES, *norm_rope.CASES, *sampler_step.CASES]
+CASES: list[Case] = [
+    *ada_norm.CASES,
+    *attention.CASES,
+    *conv2d.CASES,
+    *glu.CASES,
+    *linear_attention.CASES,
+    *norm_rope.CASES,
+    *sampler_step.CASES,
+]
