@@ -2,6 +2,8 @@ import pytest
 import torch
 from convolutions import check_conv2d, kernel_weight, picture, vector
 
+from fewstep.kernels.conv2d import conv2d_launches
+
 SMALL = {"BLOCK_H": 4, "BLOCK_W": 4, "BLOCK_N": 16, "BLOCK_K": 16, "GROUP_M": 2, "PARTS": 1}
 SHAPES = {  # (B, C, H, W), C_out, (KH, KW), padding
     "one pixel": ((1, 8, 1, 1), 1, (1, 1), 0),
@@ -44,3 +46,10 @@ def test_takes_views_and_finishes(device: str) -> None:
     check_conv2d(
         x, weight, bias, arch=90, config=SMALL, embedding=embedding, residual=residual, scale=0.7, activation="silu"
     )
+
+
+def test_is_what_a_config_of_boxes_launches() -> None:
+    x = torch.empty(1, 4, 4, 8, device="meta", dtype=torch.float16).permute(0, 3, 1, 2)
+    weight = torch.empty(8, 1, 1, 8, device="meta", dtype=torch.float16).permute(0, 3, 1, 2)
+    _, (launch,) = conv2d_launches(x, weight, arch=90, config=SMALL, padding=0)
+    assert launch.kernel.__name__ == "tma_kernel" and launch.grid == (1, 1, 1)

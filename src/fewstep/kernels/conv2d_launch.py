@@ -116,7 +116,8 @@ def _choose(problem: Problem, arch: int) -> Config:
     x, (_, C, KH, KW) = problem.x, problem.weight.shape
     samples = x.shape[0] * problem.UP**2
     tma = problem.suits_tma(arch)
-    return choose(problem.H_out, problem.W_out, C, problem.C_out, KH * KW, samples, x.element_size(), arch, tma)
+    config = choose(problem.H_out, problem.W_out, C, problem.C_out, KH * KW, samples, x.element_size(), arch, tma)
+    return config if problem.norm is None else config | {"num_warps": 8}  # more to compute for each product
 
 
 def _descriptors(x: Tensor, weight: Tensor, box: list[int], tile: list[int]) -> dict[str, TensorDescriptor]:
