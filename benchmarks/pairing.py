@@ -1,20 +1,16 @@
-"""Paired timing: every round runs each peer once, in turn, so that a drift of the machine falls on all alike."""
+"""Peers paired in one run, and rows with what they were taken on."""
 
 import json
-import os
-import platform
-import subprocess
-import time
 from collections.abc import Callable, Mapping
-from importlib import metadata
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-PACKAGES = ("fewstep", "numpy", "onnxruntime", "torch", "openvino")
-Timings = dict[str, list[float]]
-PAUSE = 0.005  # seconds before each run: by then the threads of the peer before have stopped spinning
+from fewstep.profile import machine as facts
+from fewstep.profile.timing import PAUSE, Timings, wall
+from fewstep.profile.timing import interleave as take_turns
 
 
 def interleave(peers: Mapping[str, Callable[[], object]], rounds: int, warmup: int = 2) -> Timings:
@@ -22,14 +18,11 @@ def interleave(peers: Mapping[str, Callable[[], object]], rounds: int, warmup: i
     for run in peers.values():
         for _ in range(warmup):
             run()
-    seconds: Timings = {name: [] for name in peers}
-    for i in range(rounds):
-        for name, run in list(peers.items())[:: 1 if i % 2 == 0 else -1]:
-            time.sleep(PAUSE)
-            began = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - began)
-    return seconds
+    return take_turns({name: wall(partial(_call, run)) for name, run in peers.items()}, rounds, pause=PAUSE)
+
+
+def _call(run: Callable[[], object], i: int) -> object:
+    return run()
 
 
 def summarise(seconds: Timings, ours: str) -> dict[str, dict[str, float]]:
@@ -47,30 +40,9 @@ def summarise(seconds: Timings, ours: str) -> dict[str, dict[str, float]]:
     }
 
 
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
 def machine(threads: int) -> dict[str, Any]:
     """What the figures were taken on."""
-    cpu = next((line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "")
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    return {
-        "cpu": cpu or platform.processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "threads": threads,
-        "python": platform.python_version(),
-        "packages": {p: v for p in PACKAGES if (v := _version(p))},
-        "commit": commit.stdout.strip(),
-    }
-
-
-def _lines(path: str) -> list[str]:
-    file = Path(path)
-    return file.read_text().splitlines() if file.exists() else []
+    return {**facts.machine(), "threads": threads}
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:

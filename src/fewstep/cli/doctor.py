@@ -3,9 +3,6 @@
 import argparse
 import json
 import platform
-from contextlib import suppress
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from fewstep.cli.parser import Parser
@@ -49,14 +46,15 @@ def examine() -> dict[str, dict[str, Any]]:
     from fewstep.api import shipped_models
     from fewstep.engine import cores
     from fewstep.engine.device import choose_device, cuda_devices
+    from fewstep.profile.machine import cpu_name, version
 
     device, reason = choose_device()
     quota = cores.quota()
     return {
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "machine": {
             "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-            "cpu": _cpu_name(),
+            "cpu": cpu_name(),
             "logical cpus": len(cores.allowed()),
             "physical cores": cores.physical(cores.allowed()),
             "cpu quota": "none" if quota is None else round(quota, 2),
@@ -73,18 +71,3 @@ def examine() -> dict[str, dict[str, Any]]:
         },
         "models": {name: str(path) for name, path in shipped_models().items()},
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _cpu_name() -> str:
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "unknown"

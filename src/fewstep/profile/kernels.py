@@ -14,13 +14,15 @@ from fewstep.kernels.cost import nbytes
 from fewstep.profile.accuracy import error, outputs, truth
 from fewstep.profile.case import Case, Function, Inputs
 from fewstep.profile.ceilings import Ceilings, bare
+from fewstep.profile.failure import first_line
 from fewstep.profile.launches import count_launches
 from fewstep.profile.row import COMPILED, EAGER, FUSED, Clock, Peer, Row
-from fewstep.profile.timing import Measure, Run, events, graph, interleave, spread, wall
+from fewstep.profile.timing import PAUSE, Measure, Run, events, graph, interleave, spread, wall
 
+PEERS = (EAGER, COMPILED, "libraries", FUSED)
 MOST_SETS = {"cuda": 256, "cpu": 8}
 MOST_BYTES = {"cuda": 16 << 30, "cpu": 1 << 30}  # of all inputs together
-BUDGET = {"cuda": 20.0, "cpu": 20.0}  # seconds of measuring a case, beyond the first rounds
+BUDGET = 20.0  # seconds of measuring a case, beyond the first rounds
 NO_GPU = "needs a GPU: Triton's interpreter says nothing of speed"
 
 
@@ -32,7 +34,7 @@ class Setting:
     cache: int  # bytes of the largest cache
     ceilings: Ceilings
     rounds: int = 30
-    peers: tuple[str, ...] = (EAGER, COMPILED, "libraries", FUSED)
+    peers: tuple[str, ...] = PEERS
     mode: str = "default"
     dtype: torch.dtype | None = None  # in place of the cases' own
 
@@ -84,8 +86,8 @@ def profile_case(case: Case, dtype: torch.dtype, setting: Setting) -> Row:
         try:
             ready[name], peers[name] = _prepare(name, function, case, inputs, exact, setting)
         except Exception as failure:  # a rival that cannot do this shape is a fact about it
-            peers[name] = Peer(missing=_first_line(failure))
-    for name, seconds in interleave(ready, setting.rounds, BUDGET[setting.device]).items():
+            peers[name] = Peer(missing=first_line(failure))
+    for name, seconds in interleave(ready, setting.rounds, BUDGET, 0 if setting.device == "cuda" else PAUSE).items():
         measured = spread(seconds)
         peers[name] = replace(
             peers[name],
@@ -142,8 +144,3 @@ def _on_the_device(run: Run, sets: int) -> tuple[Clock, Measure]:
     except RuntimeError:  # it cannot be captured
         torch.cuda.synchronize()
         return "events", events(run, sets)
-
-
-def _first_line(failure: Exception) -> str:
-    lines = str(failure).strip().splitlines() or ["no message"]
-    return f"{type(failure).__name__}: {lines[0][:200]}"

@@ -1,12 +1,13 @@
 """Pictures of what was measured: a roofline, and bars beside each other. Needs matplotlib."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fewstep.profile.ceilings import Ceilings
+from fewstep.profile.pipeline import Request, stages_in_order
 from fewstep.profile.row import EAGER, Row, median
 
 if TYPE_CHECKING:
@@ -58,6 +59,28 @@ def speed_bars(axes: "Axes", rows: Sequence[Row]) -> None:
     axes.invert_yaxis()
     axes.set(xlabel="times as fast as eager PyTorch")
     axes.legend()
+
+
+def request_plot(requests: Mapping[str, Request]) -> bytes:
+    """A PNG: a bar a peer, the medians of its stages one after the other."""
+    measured = {name: found for name, found in requests.items() if found.total is not None}
+    figure = _figure(12, 2 + ROW_INCHES * 2 * len(measured))
+    axes = figure.subplots()
+    colours = {stage: f"C{i % 10}" for i, stage in enumerate(stages_in_order(requests))}
+    for name, found in measured.items():
+        left = 0.0
+        for stage, seconds in (found.stages or {}).items():
+            axes.barh(name, seconds.p50 * 1e3, left=left, color=colours[stage])
+            left += seconds.p50 * 1e3
+        assert found.total is not None
+        low, high = (abs(edge - found.total.p50) * 1e3 for edge in (found.total.p20, found.total.p80))
+        axes.errorbar(found.total.p50 * 1e3, name, xerr=[[low], [high]], fmt="k|", capsize=3)
+    for stage, colour in colours.items():
+        axes.barh(0, 0, color=colour, label=stage)
+    axes.invert_yaxis()
+    axes.set(xlabel="ms: stages at their medians; black: the whole request by the host's clock, p20 to p80")
+    axes.legend()
+    return png(figure)
 
 
 def png(figure: "Figure") -> bytes:

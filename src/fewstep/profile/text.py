@@ -1,8 +1,9 @@
 """Tables for people: columns as wide as their widest cell."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from fewstep.profile.ceilings import Ceilings
+from fewstep.profile.pipeline import Request, stages_in_order
 from fewstep.profile.row import EAGER, Peer, Row, median
 
 HEADER = ("", "ms", "p20", "p80", "GB/s", "TFLOP/s", "of roof", "launches", "error rms", "max", "eager / it")
@@ -20,6 +21,30 @@ def kernel_table(rows: Sequence[Row], ceilings: Ceilings) -> str:
     roofs = ", ".join(f"{rate / 1e12:.3g} TFLOP/s {dtype}" for dtype, rate in ceilings.product.items())
     head = f"ceilings measured: copy {ceilings.copy / 1e9:.4g} GB/s (read + written), matrix product {roofs}"
     return "\n".join([head, *aligned(lines, titles), NOTE])
+
+
+REQUEST_NOTE = """\
+Medians of whole requests in milliseconds; total: by the host's clock to the end on the device, with p20 and p80.
+apart: grey levels from the first peer's picture of the same noise, at most (on average)."""
+
+
+def request_table(requests: Mapping[str, Request]) -> str:
+    measured = {name: found for name, found in requests.items() if found.total is not None}
+    stages = stages_in_order(requests)
+    lines: list[tuple[str, ...]] = [("", *stages, "total", "p20", "p80", "launches", "peak GB", "apart", "first / it")]
+    first = next(iter(measured.values()), None)
+    for name, found in requests.items():
+        if found.total is None:
+            lines.append((name, found.missing or ""))
+            continue
+        assert found.stages is not None and first is not None and first.total is not None
+        shown = [f"{1e3 * found.stages[stage].p50:.3f}" if stage in found.stages else "-" for stage in stages]
+        totals = [f"{1e3 * seconds:.3f}" for seconds in (found.total.p50, found.total.p20, found.total.p80)]
+        device = ["-" if found.launches is None else str(found.launches)]
+        device += ["-" if found.peak is None else f"{found.peak / 1e9:.2f}"]
+        apart = "-" if found.apart is None else f"{found.apart[0]} ({found.apart[1]:.2g})"
+        lines.append((name, *shown, *totals, *device, apart, f"{first.total.p50 / found.total.p50:.2f}x"))
+    return "\n".join([*aligned(lines), REQUEST_NOTE])
 
 
 def aligned(lines: Sequence[Sequence[str]], titles: dict[int, str] | None = None) -> Iterator[str]:

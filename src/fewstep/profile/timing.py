@@ -15,6 +15,7 @@ Run = Callable[[int], Any]  # a call with the i-th of the inputs it rotates amon
 Timings = dict[str, list[float]]
 
 MIN_ROUNDS = 3
+PAUSE = 0.005  # seconds before a run on a CPU: by then the threads of the peer before have stopped spinning
 GRAPH_SECONDS = 1e-3  # of one replay at least, so that its start does not count
 MAX_CALLS = 2048  # in one graph
 
