@@ -26,6 +26,7 @@ REFUSALS: dict[str, tuple[Callable[[Tensor, Tensor], object], str]] = {
     "scale": (lambda q, k: attention(q, k, k, scale=0.0), "scale: expected a positive number, got 0.0"),
     "scale NaN": (lambda q, k: attention(q, k, k, scale=float("nan")), "scale: expected a positive number, got nan"),
     "q_scale": (lambda q, k: attention(q, k, k, q_scale=-1.0), "q_scale: expected a positive number, got -1.0"),
+    "v_scale": (lambda q, k: attention(q, k, k, v_scale=0.0), "v_scale: expected a positive number, got 0.0"),
     "k_scale": (lambda q, k: attention(q, k, k, k_scale=float("inf")), "k_scale: expected a positive number, got inf"),
 }
 

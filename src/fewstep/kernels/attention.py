@@ -3,7 +3,7 @@
 q is (B, H, N, D), k and v are (B, G, M, D), G dividing H: query head h reads key head h // (H // G). Any strides with
 the last axis contiguous. lengths (B,), int32: only that many of each sample's keys count; where none does, y is 0.
 fp16, bf16 and fp32 with fp32 logits, softmax and sums; e4m3 (sm_89 on), where q * q_scale, k * k_scale and v * v_scale
-are meant, with probabilities in e4m3 too. For sm_90 fp8 v is fastest, and needed, contiguous along M.
+are meant, with probabilities in e4m3 too. An fp8 v may be contiguous along M instead, as sm_90's instructions want it.
 attention_small, attention_flash and attention_wide hold the kernels.
 """
 
@@ -52,7 +52,8 @@ def attention_launches(
     check_attention(q, k, v, lengths)
     B, H, N, D = q.shape
     is_fp8 = q.dtype == FP8
-    for name, value in (("scale", D**-0.5 if scale is None else scale), ("q_scale", q_scale), ("k_scale", k_scale)):
+    scale = D**-0.5 if scale is None else scale
+    for name, value in (("scale", scale), ("q_scale", q_scale), ("k_scale", k_scale), ("v_scale", v_scale)):
         if not 0 < value < math.inf:
             raise InputError(f"{name}: expected a positive number, got {value}")
     if not is_fp8 and (q_scale, k_scale, v_scale, out_dtype) != (1.0, 1.0, 1.0, None):
@@ -65,8 +66,7 @@ def attention_launches(
         raise InputError(f"q: expected fp8 on sm_89 or later, got sm_{chosen_arch}")
 
     y = torch.empty((B, N, H, D), dtype=out_dtype, device=q.device).transpose(1, 2)
-    logit_scale = (D**-0.5 if scale is None else scale) * q_scale * k_scale
-    problem = Problem(q, k, v, y, lengths, logit_scale, v_scale, chosen_arch)
+    problem = Problem(q, k, v, y, lengths, scale * q_scale * k_scale, v_scale, chosen_arch)
     return y, [_launch(problem, config or tuned("attention", problem.key, chosen_arch))]
 
 

@@ -67,16 +67,9 @@ def _attention_kernel(
             s = tl.dot(q, k.T, input_precision="ieee")  # [BLOCK_N, BLOCK_M]
             if TAIL_D:
                 k_tail = load_tile(
-                    k_row + BLOCK_D,
-                    left,
-                    D - BLOCK_D,
-                    stride_km * UNIT,
-                    1,
-                    BLOCK_M,
-                    TAIL_D,
-                    MASKED,
-                    D < BLOCK_D + TAIL_D,
-                )
+                    k_row + BLOCK_D, left, D - BLOCK_D, stride_km * UNIT, 1,
+                    BLOCK_M, TAIL_D, MASKED, D < BLOCK_D + TAIL_D,
+                )  # fmt: skip
                 s = tl.dot(q_tail, k_tail.T, s, input_precision="ieee")
             if MASKED:
                 s = tl.where(tl.arange(0, BLOCK_M)[None, :] < left, s, float("-inf"))
