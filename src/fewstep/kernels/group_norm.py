@@ -21,6 +21,7 @@ from fewstep.kernels.group_norm_slab import (
     channel_affine,
     load_sum,
     membership,
+    pivots,
     slab_channels,
     to_channels,
     to_groups,
@@ -70,22 +71,19 @@ def _group_norm_kernel(
     p = tl.arange(0, BLOCK_P)
     mask = (p < P)[:, None] & c_mask[None, :]
 
-    first = c // CG * CG  # of the channel's group
     x_ptr += b * stride_xb
     x_ptrs = x_ptr + pixel_offsets(p, W, stride_xh, stride_xw)[:, None] + c[None, :] * stride_xc
-    pivot_ptrs = x_ptr + first * stride_xc
-    r_ptrs, pivot_r_ptrs = None, None
+    r_ptrs = None
     if residual_ptr is not None:
         residual_ptr += b * stride_rb
         r_ptrs = residual_ptr + pixel_offsets(p, W, stride_rh, stride_rw)[:, None] + c[None, :] * stride_rc
-        pivot_r_ptrs = residual_ptr + first * stride_rc
     x = load_sum(x_ptrs, r_ptrs, mask)  # [BLOCK_P, BLOCK_C]
     if sum_ptr is not None:
         sum_ptrs = sum_ptr + b * P * C + pixel_offsets(p, W, None, C)[:, None] + c[None, :]
         tl.store(sum_ptrs, x.to(sum_ptr.dtype.element_ty), mask=mask)
 
-    # Relative to any element of the group its mean loses nothing, however large it is beside the deviation.
-    shifted = tl.where(mask, x - load_sum(pivot_ptrs, pivot_r_ptrs, c_mask)[None, :], 0.0)
+    pivot = pivots(x_ptr, residual_ptr, c, c_mask, stride_xc, stride_rc, CG)
+    shifted = tl.where(mask, x - pivot[None, :], 0.0)
     member = membership(CG, BLOCK_C, BLOCK_G)
     mean = to_groups(tl.sum(shifted, axis=0), member) / (P * CG)
     deviation = tl.where(mask, shifted - to_channels(mean, member)[None, :], 0.0)

@@ -53,7 +53,7 @@ class Problem:
 
     def _most(self, channels: int) -> int:
         """Elements that one program may hold of so many neighbouring channels: few where they fill half a sector."""
-        itemsize: int = self.x.element_size()
+        itemsize = self.x.element_size()
         return ONE_PASS // itemsize // (2 if channels * itemsize <= SECTOR // 2 else 1)
 
     def _one_pass(self, chosen: Config) -> Config:
@@ -86,7 +86,8 @@ class Problem:
 
 def _even(tiles: int, programs: int) -> int:
     """The fewest programs that take no more turns at the tiles than so many would."""
-    return triton.cdiv(tiles, triton.cdiv(tiles, programs))
+    turns = -(-tiles // programs)
+    return -(-tiles // turns)
 
 
 def check_problem(

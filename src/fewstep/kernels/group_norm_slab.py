@@ -13,18 +13,18 @@ WIDEST = 128  # channels that a slab of several groups may take
 
 @triton.jit
 def slab_channels(slab, C, CG: tl.constexpr, SLAB_G: tl.constexpr, BLOCK_C: tl.constexpr):
-    """The slab's channels [BLOCK_C] and which of them there are."""
+    """The slab's channels, int64 [BLOCK_C], and which of them there are."""
     j = tl.arange(0, BLOCK_C)
     c = slab * (SLAB_G * CG) + j
-    return c, (j < SLAB_G * CG) & (c < C)
+    return c.to(tl.int64), (j < SLAB_G * CG) & (c < C)
 
 
 @triton.jit
 def slab_groups(slab, G, SLAB_G: tl.constexpr, BLOCK_G: tl.constexpr):
-    """The slab's groups [BLOCK_G] and which of them there are."""
+    """The slab's groups, int64 [BLOCK_G], and which of them there are."""
     k = tl.arange(0, BLOCK_G)
     g = slab * SLAB_G + k
-    return g, (k < SLAB_G) & (g < G)
+    return g.to(tl.int64), (k < SLAB_G) & (g < G)
 
 
 @triton.jit
@@ -40,6 +40,17 @@ def load_sum(x_ptrs, residual_ptrs, mask):
     if residual_ptrs is not None:
         x = (x.to(tl.float32) + tl.load(residual_ptrs, mask=mask, other=0.0).to(tl.float32)).to(x.dtype)
     return x.to(tl.float32)
+
+
+@triton.jit
+def pivots(x_ptr, residual_ptr, c, mask, stride_xc, stride_rc, CG: tl.constexpr):
+    """The first element of channel c's group. Relative to it, as to any element of the group, means and deviations
+    lose nothing to rounding, however large the mean is."""
+    first = c // CG * CG
+    r_ptrs = None
+    if residual_ptr is not None:
+        r_ptrs = residual_ptr + first * stride_rc
+    return load_sum(x_ptr + first * stride_xc, r_ptrs, mask)
 
 
 @triton.jit

@@ -1,9 +1,9 @@
 """GroupNorm of groups that no program can hold, in two launches: moments of chunks of the pixels, then their use.
 
 Each place in a program's tile takes Welford's mean and squared deviation (Welford 1962) over the tiles that the program
-reads; places, then chunks, are combined as Chan, Golub and LeVeque do (1979). So nothing is lost where the mean is
-large beside the deviation, and the order of every sum is fixed. The second launch goes through the tiles backwards:
-it begins with those that the first has just brought into the L2 cache.
+reads; places, then chunks, are combined as Chan, Golub and LeVeque do (1979), all relative to one element of the group.
+So nothing is lost where the mean is large beside the deviation, and the order of every sum is fixed. The second launch
+goes through the tiles backwards: it begins with those that the first has just brought into the L2 cache.
 """
 
 from typing import Any
@@ -19,6 +19,7 @@ from fewstep.kernels.group_norm_slab import (
     channel_affine,
     load_sum,
     membership,
+    pivots,
     slab_channels,
     slab_groups,
     to_channels,
@@ -38,7 +39,8 @@ def moments_kernel(
     CG: tl.constexpr, SLAB_G: tl.constexpr,
     BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_G: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
-    """mean, spread: (B, K, G) of the K chunks; spread is the sum of squared deviations, or, with eps, 1 / deviation."""
+    """mean, spread: (B, K, G) of the K chunks: the mean less the pivot, the sum of squared deviations. With eps, of the
+    one chunk, the mean and 1 / deviation."""
     chunk, K = tl.program_id(0), tl.num_programs(0)
     slab = tl.program_id(1)
     b = tl.program_id(2).to(tl.int64)
@@ -46,7 +48,7 @@ def moments_kernel(
     x_ptr += b * stride_xb
     if residual_ptr is not None:
         residual_ptr += b * stride_rb
-        sum_ptr += b * P * C
+    pivot = pivots(x_ptr, residual_ptr, c, c_mask, stride_xc, stride_rc, CG)
 
     mean = tl.zeros([BLOCK_P, BLOCK_C], tl.float32)
     spread = tl.zeros([BLOCK_P, BLOCK_C], tl.float32)
@@ -61,10 +63,11 @@ def moments_kernel(
             r_ptrs = residual_ptr + pixel_offsets(p, W, stride_rh, stride_rw)[:, None] + c[None, :] * stride_rc
         x = load_sum(x_ptrs, r_ptrs, mask)  # [BLOCK_P, BLOCK_C]
         if sum_ptr is not None:
-            sum_ptrs = sum_ptr + pixel_offsets(p, W, None, C)[:, None] + c[None, :]
+            sum_ptrs = sum_ptr + b * P * C + pixel_offsets(p, W, None, C)[:, None] + c[None, :]
             tl.store(sum_ptrs, x.to(sum_ptr.dtype.element_ty), mask=mask)
         tiles += 1
         seen += tl.where(p < P, 1.0, 0.0)
+        x -= pivot[None, :]
         deviation = tl.where(mask, x - mean, 0.0)
         mean += deviation * (1 / tiles)
         spread += deviation * (x - mean)
@@ -73,13 +76,11 @@ def moments_kernel(
     n = tl.sum(seen) * CG
     group_mean = to_groups(tl.sum(mean * seen[:, None], axis=0), member) / n
     deviation = mean - to_channels(group_mean, member)[None, :]
-    rest = to_groups(tl.sum(deviation * seen[:, None], axis=0), member) / n  # what rounding left of the mean
-    group_mean += rest
-    deviation -= to_channels(rest, member)[None, :]
     group_spread = to_groups(tl.sum(spread + deviation * deviation * seen[:, None], axis=0), member)
-    if eps is not None:
-        group_spread = tl.rsqrt(group_spread / n + eps)
     g, g_mask = slab_groups(slab, G, SLAB_G, BLOCK_G)
+    if eps is not None:
+        group_mean += pivots(x_ptr, residual_ptr, g * CG, g_mask, stride_xc, stride_rc, CG)
+        group_spread = tl.rsqrt(group_spread / n + eps)
     at = (b * K + chunk) * G + g
     tl.store(mean_ptr + at, group_mean, mask=g_mask)
     tl.store(spread_ptr + at, group_spread, mask=g_mask)
@@ -89,7 +90,7 @@ def moments_kernel(
 def combined(
     mean_ptr, spread_ptr, b, g, g_mask, G, P, K, eps, CG: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_K: tl.constexpr
 ):
-    """mean and 1 / deviation of groups g, from their chunks': chunk k is tiles k, k + K, ... of BLOCK_P pixels."""
+    """Of groups g: the mean less the pivot, and 1 / deviation. Chunk k is tiles k, k + K, ... of BLOCK_P pixels."""
     k = tl.arange(0, BLOCK_K)
     mask = (k < K)[:, None] & g_mask[None, :]
     at = (b * K + k)[:, None] * G + g[None, :]
@@ -100,8 +101,6 @@ def combined(
     pixels = tl.cdiv(T - k, K) * BLOCK_P - tl.where(k == (T - 1) % K, T * BLOCK_P - P, 0)
     n = tl.where(k < K, pixels, 0).to(tl.float32) * CG
     mean = tl.sum(means * n[:, None], axis=0) / tl.sum(n)
-    rest = tl.sum((means - mean[None, :]) * n[:, None], axis=0) / tl.sum(n)  # what rounding left of the mean
-    mean += rest
     deviation = means - mean[None, :]
     variance = tl.sum(spreads + deviation * deviation * n[:, None], axis=0) / tl.sum(n)
     return mean, tl.rsqrt(variance + eps)
@@ -109,13 +108,15 @@ def combined(
 
 @triton.jit
 def statistics_kernel(
-    mean_ptr, spread_ptr, group_mean_ptr, rstd_ptr,
+    x_ptr, mean_ptr, spread_ptr, group_mean_ptr, rstd_ptr,
     G, P, K, eps,
+    stride_xb, stride_xc,
     CG: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_G: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
     b = tl.program_id(1).to(tl.int64)
-    g = tl.program_id(0) * BLOCK_G + tl.arange(0, BLOCK_G)
+    g = tl.program_id(0).to(tl.int64) * BLOCK_G + tl.arange(0, BLOCK_G)
     mean, rstd = combined(mean_ptr, spread_ptr, b, g, g < G, G, P, K, eps, CG, BLOCK_P, BLOCK_K)
+    mean += pivots(x_ptr + b * stride_xb, None, g * CG, g < G, stride_xc, None, CG)
     tl.store(group_mean_ptr + b * G + g, mean, mask=g < G)
     tl.store(rstd_ptr + b * G + g, rstd, mask=g < G)
 
@@ -135,13 +136,14 @@ def apply_kernel(
     g, g_mask = slab_groups(slab, G, SLAB_G, BLOCK_G)
     member = membership(CG, BLOCK_C, BLOCK_G)
     group_mean, group_rstd = combined(mean_ptr, spread_ptr, b, g, g_mask, G, P, K, eps, CG, BLOCK_P, BLOCK_K)
-    mean = to_channels(group_mean, member)
     factor, summand = channel_affine(
         to_channels(group_rstd, member),
         weight_ptr, bias_ptr, scale_ptr, shift_ptr, b, c, c_mask, stride_scale_b, stride_shift_b,
     )  # fmt: skip
 
     x_ptr += b * stride_xb
+    pivot = pivots(x_ptr, None, c, c_mask, stride_xc, None, CG)
+    mean = to_channels(group_mean, member)
     y_ptr += b * P * C
     T = tl.cdiv(P, BLOCK_P)
     for t in tl.range(tl.program_id(0), T, tl.num_programs(0), num_stages=STAGES):
@@ -149,7 +151,7 @@ def apply_kernel(
         mask = (p < P)[:, None] & c_mask[None, :]
         x_ptrs = x_ptr + pixel_offsets(p, W, stride_xh, stride_xw)[:, None] + c[None, :] * stride_xc
         x = tl.load(x_ptrs, mask=mask, other=0.0).to(tl.float32)
-        y = activate((x - mean[None, :]) * factor[None, :] + summand[None, :], SILU)
+        y = activate((x - pivot[None, :] - mean[None, :]) * factor[None, :] + summand[None, :], SILU)
         y_ptrs = y_ptr + pixel_offsets(p, W, None, C)[:, None] + c[None, :]
         tl.store(y_ptrs, y.to(y_ptr.dtype.element_ty), mask=mask)
 
@@ -168,8 +170,10 @@ def statistics_launches(problem: Problem, config: Config) -> tuple[tuple[Tensor,
     B, K, G = mean.shape
     statistics = (mean.new_empty(B, 1, G), mean.new_empty(B, 1, G))
     args = {
-        "mean_ptr": mean, "spread_ptr": spread, "group_mean_ptr": statistics[0], "rstd_ptr": statistics[1],
+        "x_ptr": problem.x, "mean_ptr": mean, "spread_ptr": spread,
+        "group_mean_ptr": statistics[0], "rstd_ptr": statistics[1],
         "G": G, "P": problem.sizes[2], "K": K, "eps": problem.eps,
+        "stride_xb": problem.x.stride(0), "stride_xc": problem.x.stride(1),
     }  # fmt: skip
     constants = chosen_for(config) | {"BLOCK_K": triton.next_power_of_2(K)}
     grid = (triton.cdiv(G, constants["BLOCK_G"]), B, 1)
