@@ -1,6 +1,5 @@
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from testing import assert_as_good_as, guarded
@@ -89,8 +88,7 @@ def test_value_and_gate_by_the_tensor_memory_accelerator(glu: str, device: str) 
 @pytest.mark.parametrize("activation", ["silu", "gelu", "gelu_tanh"])
 def test_activations_of_large_logits(activation: str, device: str) -> None:
     given = inputs(1, 16, 16, 16, torch.float32, device) | {"activation": activation, "scale": 1e4}
-    with np.errstate(over="ignore"):
-        check(run(given), given)
+    check(run(given), given)
 
 
 def test_float16_near_overflow(device: str) -> None:
@@ -197,7 +195,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     (r"bias: expected stride 1", {"bias": torch.ones(10)[::2]}),
     (r"gate: expected shape \(2, 5\), got \(2, 4\)", {"gate": torch.ones(2, 4)}),
     (r"residual: expected shape \(2, 3, 5\), got \(2, 3, 6\)", {"residual": torch.ones(2, 3, 6)}),
-    (r"activation: expected 'silu' or 'gelu' or 'gelu_tanh', got 'relu'", {"activation": "relu"}),
+    (r"activation: expected 'gelu' or 'gelu_tanh' or 'silu', got 'relu'", {"activation": "relu"}),
     (r"glu: expected 'value_first' or 'gate_first', got 'both'", {"glu": "both", "activation": "silu"}),
     (r"glu: expected an activation .* got None", {"glu": "gate_first", "b": torch.ones(6, 8)}),
     (r"glu: expected .*value and gate rows in b, got silu, 5 rows", {"glu": "gate_first", "activation": "silu"}),

@@ -16,11 +16,12 @@ import triton.language as tl
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
+from fewstep.kernels.activation import ACTIVATIONS, Activation, activate
 from fewstep.kernels.cost import Cost, nbytes
 from fewstep.kernels.launch import Launch, architecture, present, run_all
 from fewstep.kernels.matmul_config import choose, multiprocessors
-from fewstep.kernels.matmul_epilogue import activate, add_parts_kernel, scaled, write
-from fewstep.kernels.matmul_problem import Activation, Glu, Problem, problem
+from fewstep.kernels.matmul_epilogue import add_parts_kernel, scaled, write
+from fewstep.kernels.matmul_problem import Glu, Problem, problem
 from fewstep.kernels.tuned import Config, tuned
 
 
@@ -40,7 +41,7 @@ def matmul_ref(
     y = f.linear(a, b, bias) if scale == 1 else f.linear(a, b) * scale + (0 if bias is None else bias)
     value, y = (None, y) if glu is None else y.chunk(2, -1) if glu == "value_first" else y.chunk(2, -1)[::-1]
     if activation is not None:
-        y = f.silu(y) if activation == "silu" else f.gelu(y, approximate="none" if activation == "gelu" else "tanh")
+        y = ACTIVATIONS[activation](y)
     y = y if value is None else value * y
     y = y if gate is None else gate[:, None] * y
     return y if residual is None else residual + y
@@ -103,11 +104,12 @@ def _matmul_kernel(
                 part_ptr = y_ptr + part.to(tl.int64) * M * N
                 write(y, m0, n1, M, N, T, part_ptr, None, None, 0, 0, 0, IS_ONE_SAMPLE)
             else:
-                if GLU is None:
-                    y = activate(scaled(y, n1, N, scale, bias_ptr), ACTIVATION)
-                else:
+                y = scaled(y, n1 + value_rows, N + value_rows, scale, bias_ptr)
+                if GLU is not None:
                     gate = scaled(_half(acc_gate, half, HALVES), n1 + gate_rows, N + gate_rows, scale, bias_ptr)
-                    y = scaled(y, n1 + value_rows, N + value_rows, scale, bias_ptr) * activate(gate, ACTIVATION)
+                    y *= activate(gate, ACTIVATION)
+                elif ACTIVATION is not None:
+                    y = activate(y, ACTIVATION)
                 write(
                     y, m0, n1, M, N, T,
                     y_ptr, gate_ptr, residual_ptr,

@@ -7,6 +7,8 @@ adds the parts of a sum over K that several programs shared, always in the same 
 import triton
 import triton.language as tl
 
+from fewstep.kernels.activation import activate
+
 
 @triton.jit
 def scaled(acc, n0, N, scale, bias_ptr):
@@ -16,17 +18,6 @@ def scaled(acc, n0, N, scale, bias_ptr):
         n = n0 + tl.arange(0, acc.shape[1])
         acc += tl.load(bias_ptr + n, mask=n < N, other=0.0).to(tl.float32)[None, :]
     return acc
-
-
-@triton.jit
-def activate(x, ACTIVATION: tl.constexpr):
-    if ACTIVATION == "silu":
-        x = x / (1 + tl.exp2(-1.4426950408889634 * x))
-    elif ACTIVATION == "gelu":
-        x = 0.5 * x * (1 + tl.erf(0.7071067811865476 * x))
-    elif ACTIVATION == "gelu_tanh":  # (1 + tanh u) / 2 = 1 / (1 + exp(-2 u)), u = sqrt(2 / pi) (x + 0.044715 x^3)
-        x = x / (1 + tl.exp2(-2.302208198144325 * (x + 0.044715 * x * x * x)))
-    return x
 
 
 @triton.jit
@@ -75,8 +66,11 @@ def add_parts_kernel(
     acc = tl.zeros([BLOCK_M, BLOCK_N], dtype=tl.float32)
     for part in tl.static_range(PARTS):
         acc += tl.load(at + tl.cast(M, tl.int64) * N * part, mask=mask, other=0.0)
+    y = scaled(acc, n0, N, scale, bias_ptr)
+    if ACTIVATION is not None:
+        y = activate(y, ACTIVATION)
     write(
-        activate(scaled(acc, n0, N, scale, bias_ptr), ACTIVATION), m0, n0, M, N, T,
+        y, m0, n0, M, N, T,
         y_ptr, gate_ptr, residual_ptr,
         stride_gb,
         stride_rb, stride_rt,

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from fewstep.errors import InputError
+from fewstep.kernels.activation import ACTIVATIONS, Activation
 from fewstep.kernels.checks import (
     check_choice,
     check_device,
@@ -15,7 +16,6 @@ from fewstep.kernels.checks import (
     check_shape,
 )
 
-Activation = Literal["silu", "gelu", "gelu_tanh"]
 Glu = Literal["value_first", "gate_first"]
 MAX_SIZE = 2**30  # of M, N and K: tiles overrun them in int32
 
@@ -111,7 +111,7 @@ def problem(
                 f"glu: expected an activation and value and gate rows in b, got {activation}, {len(b)} rows"
             )
     if activation is not None:
-        check_choice("activation", activation, ("silu", "gelu", "gelu_tanh"))
+        check_choice("activation", activation, tuple(ACTIVATIONS))
     if isinstance(scale, bool) or not isinstance(scale, int | float):
         raise InputError(f"scale: expected a number, got {scale!r}")
     N = len(b) // (1 if glu is None else 2)
