@@ -116,7 +116,7 @@ def check_problem(
             check_dtype(name, m)
             check_last_contiguous(name, m)
     check_device(x=x, residual=residual, **channels)
-    return Problem(x, groups, residual, eps, arch)
+    return Problem(x, groups, residual, float(eps), arch)
 
 
 def chosen_for(config: Config, *names: str) -> Config:
