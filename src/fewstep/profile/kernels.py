@@ -133,7 +133,7 @@ def _prepare(
     peer = Peer(error=None if exact is None else error(first, exact))
     if setting.device != "cuda":
         return wall(run, len(inputs)), replace(peer, clock="wall")
-    launches = len(case.launches(**inputs[0])[1]) if name == FUSED else count_launches(partial(run, 0))
+    launches = len(case.launches(**inputs[0])[1]) if name == FUSED else count_launches(partial(run, 0)).device
     clock, measure = _on_the_device(run, len(inputs))
     return measure, replace(peer, clock=clock, launches=launches)
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from fewstep.profile.failure import first_line
-from fewstep.profile.launches import count_launches
+from fewstep.profile.launches import Launches, count_launches
 from fewstep.profile.marks import Marks
 from fewstep.profile.timing import MIN_ROUNDS, PAUSE, Spread, spread
 
@@ -42,7 +42,7 @@ class Request:
     total: Spread | None = None
     stages: Mapping[str, Spread] | None = None
     load: float | None = None
-    launches: int | None = None
+    launches: Launches | None = None
     peak: int | None = None
     resident: int | None = None
     apart: tuple[int, float] | None = None
@@ -50,6 +50,7 @@ class Request:
 
     def as_dict(self) -> dict[str, Any]:
         found = asdict(self)
+        found["launches"] = None if self.launches is None else self.launches._asdict()
         found["total"] = None if self.total is None else self.total._asdict()
         found["stages"] = {name: seconds._asdict() for name, seconds in (self.stages or {}).items()}
         return found

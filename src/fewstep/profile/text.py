@@ -31,7 +31,9 @@ apart: grey levels from the first peer's picture of the same noise, at most (on 
 def request_table(requests: Mapping[str, Request]) -> str:
     measured = {name: found for name, found in requests.items() if found.total is not None}
     stages = stages_in_order(requests)
-    lines: list[tuple[str, ...]] = [("", *stages, "total", "p20", "p80", "launches", "peak GB", "apart", "first / it")]
+    lines: list[tuple[str, ...]] = [
+        ("", *stages, "total", "p20", "p80", "launches", "kernels", "peak GB", "apart", "first / it")
+    ]
     first = next(iter(measured.values()), None)
     for name, found in requests.items():
         if found.total is None:
@@ -40,7 +42,7 @@ def request_table(requests: Mapping[str, Request]) -> str:
         assert found.stages is not None and first is not None and first.total is not None
         shown = [f"{1e3 * found.stages[stage].p50:.3f}" if stage in found.stages else "-" for stage in stages]
         totals = [f"{1e3 * seconds:.3f}" for seconds in (found.total.p50, found.total.p20, found.total.p80)]
-        device = ["-" if found.launches is None else str(found.launches)]
+        device = ["-", "-"] if found.launches is None else [str(count) for count in found.launches]
         device += ["-" if found.peak is None else f"{found.peak / 1e9:.2f}"]
         apart = "-" if found.apart is None else f"{found.apart[0]} ({found.apart[1]:.2g})"
         lines.append((name, *shown, *totals, *device, apart, f"{first.total.p50 / found.total.p50:.2f}x"))
