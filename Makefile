@@ -51,7 +51,7 @@ aot: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.aot
 
 mutants: $(VENV)/.dev
-	PYTHONPATH=tests $(BIN)/python tests/kernels/mutants.py
+	$(BIN)/python tests/mutants.py
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix

@@ -10,7 +10,7 @@ from torch import Tensor
 from fewstep.errors import InputError
 from fewstep.kernels import tuned as tuned_module
 from fewstep.kernels.ada_norm import ada_norm_launches, ada_norm_ref
-from fewstep.kernels.tuned import untuned, tuned
+from fewstep.kernels.tuned import tuned, untuned
 from fewstep.kernels.tuner import Found, neighbours, tune, write
 
 MEASURED = {"device": "a card", "triton": "3.9.0", "date": "2026-01-02"}

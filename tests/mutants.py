@@ -1,7 +1,7 @@
 """Do the tests find a small mistake in a kernel? Makes each mistake, runs the tests that import the kernel, and counts.
 
-PYTHONPATH=tests python tests/kernels/mutants.py [--op ada_norm] [--jobs 2] [--json found.json]. Fails where fewer than
-95 % of a file's mutants are found. A crash, a refusal and more than the CPU time allowed count as found.
+python tests/mutants.py [--op ada_norm] [--jobs 2] [--json found.json]. Fails where fewer than 95 % of a file's mutants
+are found. A crash, a refusal and more than the CPU time allowed count as found.
 """
 
 import argparse
@@ -27,10 +27,10 @@ os.environ |= {"TRITON_INTERPRET": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "
 import pytest
 import torch  # noqa: F401  imported once, here, and not in every child
 import triton  # noqa: F401
-from kernels.mutants_equivalent import EQUIVALENT
-from kernels.mutants_source import Mutant, mutants
+from mutants_equivalent import EQUIVALENT
+from mutants_source import Mutant, mutants
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 ENOUGH = 0.95
 MEMORY = 16 << 30  # bytes of address space
 IMPORT = re.compile(r"^\s*from ([\w.]+) import", re.MULTILINE)
@@ -174,7 +174,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--kernels", type=Path, default=ROOT / "src" / "fewstep" / "kernels")
     parser.add_argument("--package", default="fewstep.kernels.")
-    parser.add_argument("--tests", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--tests", type=Path, default=ROOT / "tests" / "kernels")
     args = parser.parse_args()
     modules = {args.package + path.stem: path for path in sorted(args.kernels.glob("*.py"))}
     imports = {module: set(IMPORT.findall(path.read_text())) for module, path in modules.items()}
