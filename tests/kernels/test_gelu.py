@@ -29,14 +29,22 @@ def check(x: Tensor, kind: Kind, bias: Tensor | None = None, config: Any = None)
 @pytest.mark.parametrize("shape", [(1,), (7,), (3, 33), (2, 3, 100), (1, 2, 3072), (2, 2, 2, 40)], ids=str)
 def test_activates(shape: tuple[int, ...], dtype: torch.dtype, kind: Kind, device: str) -> None:
     x, bias = random(device, *shape, dtype=dtype), random(device, shape[-1], dtype=dtype)
-    assert_as_good_as(gelu(x, kind=kind), gelu_ref(x, kind=kind), gelu_ref(x.double(), kind=kind))
     check(x, kind, bias)
 
 
 @pytest.mark.parametrize("D", [15, 16, 17, 33])
 @pytest.mark.parametrize("N", [1, 2, 3])
 def test_around_a_block(N: int, D: int, device: str) -> None:
-    check(random(device, 2, N, D), "silu", random(device, D), config={"BLOCK_N": 2, "BLOCK_D": 16})
+    config = {"BLOCK_N": 2, "BLOCK_D": 16}
+    check(random(device, 2, N, D), "silu", random(device, D), config)
+    check(random(device, 2, N, D), "erf", None, config)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_by_default_there_is_no_bias_and_erf_is_meant(kind: Kind, device: str) -> None:
+    x = random(device, 2, 3, 24)
+    assert_as_good_as(gelu(x, kind=kind), gelu_ref(x, kind=kind), gelu_ref(x.double(), kind=kind))
+    assert torch.equal(gelu(x), gelu(x, kind="erf"))
 
 
 def test_tails_of_gelu_keep_their_digits(device: str) -> None:

@@ -10,7 +10,6 @@ from fewstep.kernels.glu import Gate, Kind, glu, glu_cost, glu_launches, glu_ref
 from fewstep.kernels.launch import run_all
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
-KINDS: list[Kind] = ["geglu", "geglu_tanh", "swiglu"]
 
 
 def random(device: str, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -24,8 +23,7 @@ def check(x: Tensor, kind: Kind, gate: Gate, bias: Tensor | None = None, config:
     assert_as_good_as(y, glu_ref(x, kind=kind, gate=gate, bias=bias), truth)
 
 
-@pytest.mark.parametrize("gate", ["first", "second"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "gate"), [("geglu", "second"), ("geglu_tanh", "first"), ("swiglu", "second")])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("shape", [(2,), (3, 66), (2, 3, 200), (1, 2, 2560), (2, 2, 2, 40)], ids=str)
 def test_gates(shape: tuple[int, ...], dtype: torch.dtype, kind: Kind, gate: Gate, device: str) -> None:
@@ -42,7 +40,7 @@ def test_by_default_the_second_half_gates_by_gelu(device: str) -> None:
 def test_around_a_block(N: int, D: int, device: str) -> None:
     config = {"BLOCK_N": 2, "BLOCK_D": 16}
     check(random(device, 2, N, 2 * D), "swiglu", "second", random(device, 2 * D), config)
-    check(random(device, 2, N, 2 * D), "geglu", "first", None, config)
+    check(random(device, 2, N, 2 * D), "swiglu", "first", None, config)
 
 
 def test_takes_strided_views_and_writes_into_a_buffer(device: str) -> None:
