@@ -109,3 +109,21 @@ def test_small_problems_take_smaller_tiles() -> None:
     few, many = meta(1, 16, 256, 72), meta(1, 16, 4096, 72)
     assert attention_launches(few, few, few, arch=90)[1][0].grid == (4, 16, 1)
     assert attention_launches(many, many, many, arch=90)[1][0].grid == (32, 16, 1)
+
+
+@pytest.mark.parametrize(
+    ("H", "N", "D", "arch", "blocks"),
+    [
+        (24, 4352, 128, 90, (128, 128)),
+        (24, 4352, 128, 80, (128, 64)),
+        (10, 4096, 64, 90, (128, 64)),
+        (16, 256, 72, 90, (64, 64)),
+        (8, 256, 160, 80, (64, 32)),
+        (16, 4096, 160, 90, (128, 64)),
+        (1, 16384, 512, 90, (64, 32)),
+    ],
+)
+def test_tiles_fit_the_gpu(H: int, N: int, D: int, arch: int, blocks: tuple[int, int]) -> None:
+    q = meta(1, H, N, D)
+    config = attention_launches(q, q, q, arch=arch)[1][0].config
+    assert (config["BLOCK_N"], config["BLOCK_M"]) == blocks

@@ -128,17 +128,20 @@ def _has_tma_strides(x: torch.Tensor) -> bool:
 
 
 def _heuristic(problem: Problem, width: int) -> Config:
-    B, H, _, N, M, _ = problem.sizes
-    is_large = problem.arch in LARGE_SHARED_MEMORY
-    is_full = triton.cdiv(N, 128) * H * B >= MULTIPROCESSORS
+    """On large shared memory a head of up to 64 takes tiles so small that two programs share a multiprocessor: the
+    softmax of one runs beside the products of the other."""
     if problem.q.dtype == torch.float32:
         return {"BLOCK_N": 32, "BLOCK_M": 32, "num_warps": 4, "num_stages": 1}
-    if width > 128:
-        sizes = {"BLOCK_N": 128 if is_full and width <= 256 else 64, "BLOCK_M": 64 if is_large and width <= 256 else 32}
-        return sizes | {"IS_TMA": problem.arch >= 90, "num_warps": 8, "num_stages": 2}
-    sizes = {"BLOCK_N": 128 if is_full else 64, "BLOCK_M": 128 if is_large and is_full and M >= 1024 else 64}
-    return sizes | {
-        "IS_TMA": problem.arch >= 90,
-        "num_warps": 8 if is_full else 4,
-        "num_stages": 3 if width <= 64 else 2,
-    }
+    B, H, _, N, M, _ = problem.sizes
+    is_large = problem.arch in LARGE_SHARED_MEMORY
+    BLOCK_N = 128 if triton.cdiv(N, 128) * H * B >= MULTIPROCESSORS else 64
+    BLOCK_M, warps = 64, BLOCK_N // 16
+    if width > 256:
+        BLOCK_N, BLOCK_M, warps = 64, 32, 8
+    elif width > 128:
+        BLOCK_M, warps = 64 if is_large else 32, 8
+    elif width > 64 and is_large and BLOCK_N == 128 and M >= 1024:
+        BLOCK_M = 128
+    stages = 3 if width <= 64 else 2
+    is_tma = problem.arch >= 90
+    return {"BLOCK_N": BLOCK_N, "BLOCK_M": BLOCK_M, "IS_TMA": is_tma, "num_warps": warps, "num_stages": stages}
