@@ -19,7 +19,7 @@ from benchmarks.gpu.journal import Journal
 from benchmarks.gpu.runtime import ROOT, environment, make_runtime
 from benchmarks.gpu.session import AGAIN
 
-SHARES = {"facts": 1, "ceilings": 2, "tests": 6, "kernels": 9, "pipelines": 12}  # of the time, in order
+SHARES = {"facts": 1, "ceilings": 2, "tests": 6, "kernels": 9, "tune": 6, "pipelines": 12}  # of the time, in order
 GRACE = 10.0  # seconds between asking a worker to stop and stopping it
 LEAST = 30.0  # seconds of a stage: a worker takes some of them to start
 MOST_STARTS = 20

@@ -71,6 +71,8 @@ def line(row: Measured) -> str:
     cells = [f"{row.dtype} {ours.seconds.p50 * 1e6:.1f} us, {ours.share or 0:.2f} of roof"]
     if ours.error and eager and eager.error:
         cells.append(f"error {ours.error.rms / max(eager.error.rms, 1e-30):.2f}x eager's")
+    if ours.right is False:
+        cells.append("WRONG")
     for name, peer in row.peers.items():
         if name != FUSED:
             cells.append(f"{name} {median(peer) / median(ours):.2f}x" if peer.seconds else f"{name}: {peer.missing}")

@@ -1,5 +1,6 @@
 """Makes a bare checkout importable: its path, and the compiled runtime if nobody has built it."""
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -13,9 +14,18 @@ NAME = f"_runtime{sysconfig.get_config_var('EXT_SUFFIX')}"
 
 
 def environment() -> dict[str, str]:
-    """In which `import fewstep` and `import benchmarks` find this checkout."""
+    """In which `import fewstep` and `import benchmarks` find this checkout; kernels are interpreted without a GPU."""
     paths = [str(SOURCE), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    found = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    found.pop("TRITON_INTERPRET", None)
+    return found if gpu_answers() else {**found, "TRITON_INTERPRET": "1"}
+
+
+def gpu_answers() -> bool:
+    try:
+        return bool(ctypes.CDLL("libcuda.so.1").cuInit(0) == 0)
+    except OSError:
+        return False
 
 
 def make_runtime() -> None:

@@ -8,6 +8,7 @@ from benchmarks.gpu.kernel_table import kernels
 from benchmarks.gpu.kernel_tests import tests
 from benchmarks.gpu.requests import pipelines
 from benchmarks.gpu.session import Item, Row, Session
+from benchmarks.gpu.tuning import tuning
 from fewstep.profile.ceilings import measure_ceilings
 from fewstep.profile.machine import machine
 
@@ -41,5 +42,6 @@ STAGES: Mapping[str, Callable[[Session], Iterator[Item]]] = {
     "ceilings": ceilings,
     "tests": tests,
     "kernels": kernels,
+    "tune": tuning,
     "pipelines": pipelines,
 }

@@ -6,12 +6,11 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from fewstep.engine.checks import choice
 from fewstep.errors import InputError
 from fewstep.kernels.cost import nbytes
-from fewstep.profile.accuracy import error, outputs, truth
+from fewstep.profile.accuracy import Truth, outputs, truth
 from fewstep.profile.case import Case, Function, Inputs
 from fewstep.profile.ceilings import Ceilings, bare
 from fewstep.profile.failure import first_line
@@ -122,7 +121,7 @@ def rivals(case: Case, setting: Setting) -> dict[str, Function | None]:
 
 
 def _prepare(
-    name: str, function: Function, case: Case, inputs: list[Inputs], exact: list[Tensor] | None, setting: Setting
+    name: str, function: Function, case: Case, inputs: list[Inputs], exact: Truth | None, setting: Setting
 ) -> tuple[Measure, Peer]:
     """A warm peer: its measurement and all that is known of it but the time."""
 
@@ -130,7 +129,8 @@ def _prepare(
         return function(**inputs[i])
 
     first = outputs(run(0))
-    peer = Peer(error=None if exact is None else error(first, exact))
+    found = None if exact is None else exact.error(first)
+    peer = Peer(error=found, right=None if found is None or exact is None else exact.accepts(found))
     if setting.device != "cuda":
         return wall(run, len(inputs)), replace(peer, clock="wall")
     launches = len(case.launches(**inputs[0])[1]) if name == FUSED else count_launches(partial(run, 0)).device

@@ -9,7 +9,8 @@ from fewstep.profile.row import EAGER, Peer, Row, median
 HEADER = ("", "ms", "p20", "p80", "GB/s", "TFLOP/s", "of roof", "launches", "error rms", "max", "eager / it")
 NOTE = """\
 ms, p20, p80: median and percentiles of one call. of roof: the time at the measured ceilings over the median.
-error: against fp64, over the rms of what is exact. *: the inputs fit the cache, so GB/s may exceed the memory's."""
+error: against fp64, over the rms of what is exact; WRONG: its max beyond 4 times eager's, or its rms beyond twice.
+*: the inputs fit the cache, so GB/s may exceed the memory's."""
 
 
 def kernel_table(rows: Sequence[Row], ceilings: Ceilings) -> str:
@@ -84,6 +85,6 @@ def _cells(peer: Peer, eager: Peer | None) -> Iterator[str]:
     yield f"{peer.flop_per_s / 1e12:.3g}"
     yield f"{peer.share:.2f}"
     yield "-" if peer.launches is None else str(peer.launches)
-    yield "-" if peer.error is None else f"{peer.error.rms:.1e}"
+    yield "-" if peer.error is None else f"{peer.error.rms:.1e}{' WRONG' * (peer.right is False)}"
     yield "-" if peer.error is None else f"{peer.error.max:.1e}"
     yield "-" if eager is None or eager.seconds is None else f"{median(eager) / median(peer):.2f}x"

@@ -89,6 +89,29 @@ def graph(run: Run, sets: int) -> Measure:
     return measure if calls == sets else captured(calls)
 
 
+def flushed(run: Callable[[], object], cache: int) -> Measure:
+    """By a pair of CUDA events around one replay of a graph of one call that finds nothing in a cache of that size.
+    Emptying it keeps the device busy while the host records the events and the replay. The call must be warm.
+    """
+    import torch
+
+    filler = torch.empty(4 * cache, dtype=torch.uint8, device="cuda")
+    recorded = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(recorded):
+        run()
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+
+    def measure() -> float:
+        filler.zero_()
+        start.record()
+        recorded.replay()
+        end.record()
+        end.synchronize()
+        return float(start.elapsed_time(end)) / 1e3
+
+    return measure
+
+
 def between_events(run: Callable[[], object], calls: int) -> Measure:
     import torch
 
