@@ -39,7 +39,7 @@ def choose(M: int, N: int, K: int, *, itemsize: int, halves: int, arch: int, sms
         product(tall, wide, parts),
         key=lambda tile: estimate(M, N * halves, K, sms, tile[0], tile[1] * halves, tile[2]),
     )
-    area = BLOCK_M * BLOCK_N * halves
+    is_large = BLOCK_M * BLOCK_N * halves >= 128 * 128 and (halves == 1 or arch in SHARED)
     BLOCK_K = 16 if itemsize == 4 else 128 if BLOCK_M <= 32 else 64 if arch in SHARED else 32
     stage = (BLOCK_M + halves * BLOCK_N) * BLOCK_K * itemsize
     written = BLOCK_M * min(BLOCK_N, 128) * (4 if PARTS > 1 else itemsize)  # a tile's layout changes by shared memory
@@ -50,6 +50,6 @@ def choose(M: int, N: int, K: int, *, itemsize: int, halves: int, arch: int, sms
         "BLOCK_K": BLOCK_K,
         "GROUP_M": 8,
         "PARTS": PARTS,
-        "num_warps": 8 if area >= 128 * 128 else 4,
+        "num_warps": 8 if is_large else 4,
         "num_stages": max(2, min(4, room // stage)),
     }
