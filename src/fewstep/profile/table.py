@@ -1,7 +1,7 @@
 """Every operation at every shape that is measured: one list of all cases."""
 
 from fewstep.profile.case import Case
-from fewstep.profile.cases import ada_norm, attention, conv2d, glu, linear_attention, norm_rope, sampler_step
+from fewstep.profile.cases import ada_norm, attention, conv2d, glu, linear_attention, matmul, norm_rope, sampler_step
 
 CASES: list[Case] = [
     *ada_norm.CASES,
@@ -9,6 +9,7 @@ CASES: list[Case] = [
     *conv2d.CASES,
     *glu.CASES,
     *linear_attention.CASES,
+    *matmul.CASES,
     *norm_rope.CASES,
     *sampler_step.CASES,
 ]
