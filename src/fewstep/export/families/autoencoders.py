@@ -29,7 +29,7 @@ def autoencoder_kl(latent_channels: int, **config: object) -> tuple[Network, Net
 
 DC_AE_TINY: Config = {
     "latent_channels": 4,
-    "attention_head_dim": 16,
+    "attention_head_dim": 8,
     "encoder_block_types": ("ResBlock", "EfficientViTBlock"),
     "decoder_block_types": ("ResBlock", "EfficientViTBlock"),
     "encoder_block_out_channels": (16, 32),

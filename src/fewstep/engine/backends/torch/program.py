@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fewstep.engine.backends.torch.eager import to_bytes
 from fewstep.engine.backends.torch.generation import Generation, check_inputs, check_table
 from fewstep.engine.table import GuidedSchedule, Schedule
 from fewstep.errors import BackendError, ContractError, InputError
+from fewstep.kernels.decode import to_uint8
 from fewstep.kernels.initial_state import initial_state
 from fewstep.kernels.sampler_step import COLUMNS, sampler_step
 
@@ -92,7 +92,7 @@ class Program:
             x, u, history = sampler_step(x, m, self.table, i, history=history, seeds=self.seeds, flag=self.broken)
         pixels = parts.decoder(x * self.out_scale)
         self.broken.add_(~pixels.isfinite().flatten(1).all(dim=1))
-        self.images.copy_(to_bytes(pixels))
+        self.images.copy_(to_uint8(pixels))
 
     def result(self) -> Tensor:
         """The images of the last run, uint8 (B, H, W, 3), the program's own buffer; BackendError for NaN or Inf."""
