@@ -28,11 +28,13 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     Memory that PyTorch leaves uninitialised is NaN meanwhile, with a margin on either side that must stay as it is.
     """
     import torch
+    from bounds import watch_reads
     from interpreter import correct
     from testing import Margins
     from torch import Tensor
 
     torch.manual_seed(0)  # the same numbers in any order of tests
+    Margins.live.clear()
     margins = Margins()
 
     def poisoned(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -45,5 +47,6 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.setattr(owner, name, poisoned(getattr(owner, name)))
     if not torch.cuda.is_available():
         correct(monkeypatch)
+        watch_reads(monkeypatch, Margins.ranges)
     yield "cuda" if torch.cuda.is_available() else "cpu"
     margins.check()

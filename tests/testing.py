@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,8 +31,11 @@ POISON = 255  # every byte of a margin: NaN in each floating dtype, fp8 too
 class Margins:
     """Tensors in the middle of larger buffers: what is read outside is NaN, what is written outside is found."""
 
+    live: ClassVar[list[Margins]] = []  # of the running test: memory that is not handed out anew before its end
+
     def __init__(self) -> None:
         self._margins: list[Tensor] = []
+        self.live.append(self)
 
     def around(self, x: Tensor) -> Tensor:
         """An uninitialised tensor of x's sizes, strides, dtype and device, all NaN."""
@@ -46,6 +49,11 @@ class Margins:
         buffer = torch.full(shape, POISON, dtype=torch.uint8, device=x.device)
         self._margins += [buffer[:MARGIN], buffer[MARGIN + span * x.element_size() :]]
         return buffer.view(x.dtype).as_strided(x.shape, x.stride(), MARGIN // x.element_size())
+
+    @classmethod
+    def ranges(cls) -> list[tuple[int, int]]:
+        """Where all margins begin and end, in bytes."""
+        return sorted((m.data_ptr(), m.data_ptr() + m.nbytes) for margins in cls.live for m in margins._margins)
 
     def check(self) -> None:
         assert all((margin == POISON).all() for margin in self._margins), "written out of bounds"

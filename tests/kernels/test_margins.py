@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+import triton
+import triton.language as tl
 from testing import Margins, guarded
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.uint8]
@@ -29,3 +31,21 @@ def test_a_guarded_copy_keeps_values_and_strides() -> None:
     y = guarded(x)
     assert torch.equal(x, y) and x.stride() == y.stride()
     assert y.as_strided((1,), (1,), y.storage_offset() - 1).isnan()
+
+
+@triton.jit
+def _sum_kernel(x_ptr, y_ptr, N, BLOCK: tl.constexpr):
+    n = tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + n, mask=n < N, other=0.0)
+    tl.store(y_ptr + n, x, mask=n < 3)
+
+
+@pytest.mark.parametrize("N", [3, 4, 16])
+def test_a_read_out_of_bounds_is_found_where_no_result_shows_it(N: int, device: str) -> None:
+    x, y = guarded(torch.ones(3, device=device)), torch.empty(3, device=device)
+    if N > 3 and device == "cpu":
+        with pytest.raises(Exception, match="read out of bounds"):
+            _sum_kernel[(1,)](x, y, N, BLOCK=16)
+    else:
+        _sum_kernel[(1,)](x, y, N, BLOCK=16)
+        assert y.tolist() == [1, 1, 1]
