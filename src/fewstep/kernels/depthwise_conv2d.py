@@ -41,18 +41,24 @@ def depthwise_conv2d_ref(x: Tensor, weight: Tensor, bias: Tensor | None = None, 
 
 
 @triton.jit
-def _load_taps(weight_ptr, d, mask, C):
+def _load_tap(weight_ptr, tap, C, d, mask):
+    return tl.load(weight_ptr + tap * C + d, mask=mask, other=0.0).to(tl.float32)
+
+
+@triton.jit
+def _load_taps(weight_ptr, C, d, mask):
     """Nine [BLOCK_D], row by row."""
-    t0 = tl.load(weight_ptr + d, mask=mask, other=0.0).to(tl.float32)
-    t1 = tl.load(weight_ptr + C + d, mask=mask, other=0.0).to(tl.float32)
-    t2 = tl.load(weight_ptr + 2 * C + d, mask=mask, other=0.0).to(tl.float32)
-    t3 = tl.load(weight_ptr + 3 * C + d, mask=mask, other=0.0).to(tl.float32)
-    t4 = tl.load(weight_ptr + 4 * C + d, mask=mask, other=0.0).to(tl.float32)
-    t5 = tl.load(weight_ptr + 5 * C + d, mask=mask, other=0.0).to(tl.float32)
-    t6 = tl.load(weight_ptr + 6 * C + d, mask=mask, other=0.0).to(tl.float32)
-    t7 = tl.load(weight_ptr + 7 * C + d, mask=mask, other=0.0).to(tl.float32)
-    t8 = tl.load(weight_ptr + 8 * C + d, mask=mask, other=0.0).to(tl.float32)
-    return t0, t1, t2, t3, t4, t5, t6, t7, t8
+    return (
+        _load_tap(weight_ptr, 0, C, d, mask),
+        _load_tap(weight_ptr, 1, C, d, mask),
+        _load_tap(weight_ptr, 2, C, d, mask),
+        _load_tap(weight_ptr, 3, C, d, mask),
+        _load_tap(weight_ptr, 4, C, d, mask),
+        _load_tap(weight_ptr, 5, C, d, mask),
+        _load_tap(weight_ptr, 6, C, d, mask),
+        _load_tap(weight_ptr, 7, C, d, mask),
+        _load_tap(weight_ptr, 8, C, d, mask),
+    )
 
 
 @triton.jit
@@ -86,14 +92,14 @@ def _depthwise_conv2d_kernel(
     mask_d = d < D
 
     columns = b * stride_xb + j.to(tl.int64)[:, None] * stride_xw + d[None, :]  # [BLOCK_W, BLOCK_D]
-    taps = _load_taps(weight_ptr, d, mask_d, C)
+    taps = _load_taps(weight_ptr, C, d, mask_d)
     above = tl.zeros([BLOCK_W, BLOCK_D], dtype=tl.float32)
     here = above
     bias = tl.zeros([BLOCK_D], dtype=tl.float32)
     if bias_ptr is not None:
         bias = tl.load(bias_ptr + d, mask=mask_d, other=0.0).to(tl.float32)
     if GATED:
-        gate_taps = _load_taps(weight_ptr + D, d, mask_d, C)
+        gate_taps = _load_taps(weight_ptr + D, C, d, mask_d)
         gate_above, gate_here = above, above
         gate_bias = bias
         if bias_ptr is not None:
