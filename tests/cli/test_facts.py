@@ -10,6 +10,7 @@ from small_bundle import LABELS, write_bundle
 
 import fewstep
 from fewstep import api
+from fewstep.cli.doctor import torch_backend
 from fewstep.cli.main import COMMANDS, main
 from fewstep.engine.device import choose_device, cuda_devices
 
@@ -82,8 +83,16 @@ def test_doctor(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert report["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert report["choice"]["device"].startswith(choose_device()[0])
     assert report["models"] == {"small": str(folder)}
+    assert report["backends"]["torch"].startswith("eager")
     assert main(["doctor"]) == 0
     assert "device " in capsys.readouterr().out
+
+
+def test_doctor_knows_what_the_torch_backend_can_do() -> None:
+    both: dict[str, str | None] = {"torch": "2.11", "triton": "3.6"}
+    assert torch_backend(both, 0) == "eager; fused and captured need a CUDA device"
+    assert torch_backend(both, 1) == "eager, fused, and captured as one CUDA graph a request"
+    assert torch_backend({**both, "triton": None}, 1).startswith("not to be had: no triton (")
 
 
 def test_auto_is_cuda_only_if_both_onnxruntime_and_a_device_are_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import platform
+from collections.abc import Mapping
 from typing import Any
 
 from fewstep.cli.parser import Parser
@@ -62,6 +63,7 @@ def examine() -> dict[str, dict[str, Any]]:
         },
         "backends": {
             "onnxruntime": f"providers {', '.join(onnxruntime.get_available_providers())}",
+            "torch": torch_backend({name: version(name) for name in ("torch", "triton")}, cuda_devices()),
         },
         "choice": {
             "backend": "onnxruntime, the only one that runs bundles",
@@ -71,3 +73,13 @@ def examine() -> dict[str, dict[str, Any]]:
         },
         "models": {name: str(path) for name, path in shipped_models().items()},
     }
+
+
+def torch_backend(versions: Mapping[str, str | None], devices: int) -> str:
+    """What the backend of PyTorch modules can do with these packages and this number of CUDA devices."""
+    missing = [name for name, found in versions.items() if found is None]
+    if missing:
+        return f"not to be had: no {' and no '.join(missing)} (the extra fewstep[cuda] brings both)"
+    if devices == 0:
+        return "eager; fused and captured need a CUDA device"
+    return "eager, fused, and captured as one CUDA graph a request"

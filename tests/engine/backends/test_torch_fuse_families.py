@@ -149,8 +149,8 @@ def test_the_weights_are_not_held_twice(case: Case) -> None:
     assert sum(b.numel() for b in extra) <= 2**12  # tables of times and rotations
 
 
-@pytest.mark.parametrize("name", ["sana-sprint", "flux-schnell"])
-def test_the_backend_makes_the_eager_pictures(name: str) -> None:
+def test_the_backend_makes_the_eager_pictures() -> None:
+    name = "sana-sprint"
     device = "cuda" if torch.cuda.is_available() else "cpu"
     made = build(name, device=device, dtype=torch.float32)
     table = FAMILIES[name].contract.table(1)

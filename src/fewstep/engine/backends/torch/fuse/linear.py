@@ -68,7 +68,22 @@ def _merge(module: GraphModule, x: Node, nodes: list[Node], biased: bool) -> Non
 
 def _joined(parameters: list[Tensor]) -> Tensor:
     """The parameters below each other. They become views of the result, so that no weight is held twice."""
+    found = _already_joined(parameters)
+    if found is not None:
+        return found
     joined = torch.cat([parameter.detach() for parameter in parameters])
     for parameter, rows in zip(parameters, joined.split([len(p) for p in parameters]), strict=True):
         parameter.data = rows
     return joined
+
+
+def _already_joined(parameters: list[Tensor]) -> Tensor | None:
+    """The whole of which the parameters are the rows in order, as an earlier merging left them."""
+    first, end = parameters[0], parameters[0].storage_offset()
+    for parameter in parameters:
+        same = parameter.untyped_storage().data_ptr() == first.untyped_storage().data_ptr()
+        if not same or not parameter.is_contiguous() or parameter.storage_offset() != end:
+            return None
+        end += parameter.numel()
+    rows = sum(len(parameter) for parameter in parameters)
+    return first.detach().as_strided((rows, *first.shape[1:]), first.stride())
