@@ -3,7 +3,8 @@
 Of a row of logits s = q k^T only the maximum m, the sum l of exp(s - m) and their product with v are kept (Milakov &
 Gimelshein 2018, arXiv 1805.02867; Dao 2023, arXiv 2307.08691). exp(scale (s - m)) is exp2 of one multiply-add, which
 costs nothing and, unlike a pre-scaled q, rounds nothing. Keys that fill their tile take a loop without masks.
-In fp8 exp is kept 2**8 times larger, since e4m3 has few numbers below 1 (Shah et al. 2024, arXiv 2407.08608).
+In fp8 exp is kept 2**8 times larger, since e4m3 has few numbers below 1 (Shah et al. 2024, arXiv 2407.08608), and what
+sm_90 sums in 14 bits, the products within a tile, is added up in fp32.
 """
 
 import torch
@@ -55,7 +56,6 @@ def _attention_kernel(
     top = tl.full([BLOCK_N], float("-inf"), tl.float32)
     total = tl.zeros([BLOCK_N], tl.float32)
 
-    EXACT: tl.constexpr = BLOCK_M if IS_FP8 else None  # sm_90 sums fp8 products in 14 bits: in fp32 between tiles
     for MASKED in tl.static_range(1 + HAS_TAIL):
         for m in tl.range(filled if MASKED else 0, keys if MASKED else filled, BLOCK_M):
             left = keys - m
@@ -88,14 +88,20 @@ def _attention_kernel(
             else:
                 v_row = v_ptr + tl.cast(m, tl.int64) * stride_vm * UNIT
                 v = load_tile(v_row, left, D, stride_vm * UNIT, stride_vd, BLOCK_M, BLOCK_D, MASKED, D < BLOCK_D)
-            acc = tl.dot(p, v, acc * shrink[:, None], input_precision="ieee", max_num_imprecise_acc=EXACT)
+            acc = tl.dot(
+                p, v, acc * shrink[:, None], input_precision="ieee", max_num_imprecise_acc=BLOCK_M if IS_FP8 else None
+            )
             if TAIL_D:
                 v_tail = load_tile(
                     v_row + BLOCK_D * stride_vd, left, D - BLOCK_D, stride_vm * UNIT, stride_vd,
                     BLOCK_M, TAIL_D, MASKED, D < BLOCK_D + TAIL_D,
                 )  # fmt: skip
                 acc_tail = tl.dot(
-                    p, v_tail, acc_tail * shrink[:, None], input_precision="ieee", max_num_imprecise_acc=EXACT
+                    p,
+                    v_tail,
+                    acc_tail * shrink[:, None],
+                    input_precision="ieee",
+                    max_num_imprecise_acc=BLOCK_M if IS_FP8 else None,
                 )
 
     factor = (y_scale / tl.where(total > 0, total, 1.0))[:, None]  # no key: 0, not NaN
