@@ -34,11 +34,6 @@ VIEWS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _seed() -> None:
-    torch.manual_seed(0)
-
-
 def image(*shape: int, device: str, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     return guarded((torch.randn(*shape, device=device) + 0.2).to(dtype))
 

@@ -15,11 +15,6 @@ SPLIT = {"CHUNKS": 2, "PROGRAMS": 2, "BLOCK_P": 8, "SLAB_G": 2}
 FEW = {"CHUNKS": 1, "PROGRAMS": 1, "BLOCK_P": 16, "SLAB_G": 4}
 
 
-@pytest.fixture(autouse=True)
-def _seed() -> None:
-    torch.manual_seed(0)
-
-
 def image(*shape: int, device: str, dtype: torch.dtype = torch.float32) -> Tensor:
     return guarded((torch.randn(*shape, device=device) + 1).to(dtype))  # a mean, or a lost mask goes unseen
 

@@ -19,7 +19,7 @@ SHAPES = {  # (C, side): families, 32 groups each
     (640, 32): ("sd-turbo", "lcm-dreamshaper", "sdxl-turbo"),
     (1280, 16): ("sd-turbo", "lcm-dreamshaper", "sdxl-turbo"),
     (2560, 8): ("sd-turbo", "lcm-dreamshaper"),
-    (192, 64): ("cd-imagenet64",),
+    (192, 64): ("cd_imagenet64",),
     (512, 64): ("sd-vae",),
     (512, 256): ("sd-vae",),
     (128, 512): ("sd-vae",),
@@ -63,7 +63,7 @@ CASES = [
         for what, family, C, side, make_as in (
             ("silu nchw", "sd-turbo", 320, 64, partial(partial, make, nchw=True)),
             ("silu nchw", "sd-vae", 128, 512, partial(partial, make, nchw=True)),
-            ("silu film", "cd-imagenet64", 384, 32, partial(partial, make, film=True)),
+            ("silu film", "cd_imagenet64", 384, 32, partial(partial, make, film=True)),
             ("silu residual", "sd-turbo", 320, 64, partial(partial, make_residual)),
         )
     ),
