@@ -19,7 +19,12 @@ from fewstep.kernels.launch import Launch
 ROOT = Path(__file__).parents[2]
 
 # Bytes of local memory by kernel and architecture, with the reason why more than none is right there.
-SPILLS: dict[tuple[str, int], tuple[int, str]] = {}
+WIDE = "512 threads leave 128 registers to each, and two words too many are live"
+SPILLS: dict[tuple[str, int], tuple[int, str]] = {
+    ("_group_norm_kernel", 86): (8, WIDE),
+    ("_group_norm_kernel", 89): (8, WIDE),
+    ("tma_kernel", 120): (8, "two words, with Triton 3.6 alone"),
+}
 
 
 FAILS = "scale_kernel does not compile for sm_"
