@@ -23,7 +23,7 @@ def autoencoder_kl(latent_channels: int, **config: object) -> tuple[Network, Net
                 **config,
             },
         )
-        for channels, layers, groups in (((16, 32), 1, 4), ((128, 256, 512, 512), 2, 32))
+        for channels, layers, groups in (((16, 32), 1, 2), ((128, 256, 512, 512), 2, 32))
     )  # type: ignore[return-value]
 
 

@@ -69,8 +69,8 @@ TINY = Size(
             num_class_embeds=10,
             block_out_channels=(32, 64),
             attention_head_dim=32,
-            norm_num_groups=4,
-            attn_norm_num_groups=4,
+            norm_num_groups=2,
+            attn_norm_num_groups=2,
         )
     },
     (Input("labels", (), torch.int64, 10),),
