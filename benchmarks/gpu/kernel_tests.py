@@ -15,6 +15,7 @@ from benchmarks.gpu.session import Item, Row, Session
 
 FOLDER = "tests/kernels"
 DRY = "tests/kernels/test_margins.py"
+PROFILER = "tests/profile/test_on_a_gpu.py"
 ELSEWHERE = ("test_aot", "test_mutants", "test_interpreter")  # what they test is not the device
 OUTCOME = re.compile(r"(PASSED|FAILED|ERROR|SKIPPED|XFAIL)")
 PROCESSES = 8
@@ -62,7 +63,7 @@ def outcomes(log: str) -> tuple[dict[str, int], list[str]]:
     """How many tests ended how, and the names of those that failed. Lines of pytest -v, with or without xdist."""
     ended: dict[str, str] = {}
     for line in log.splitlines():
-        name = re.search(rf"{FOLDER}/\S+::.*?(?=( (PASSED|FAILED|ERROR|SKIPPED|XFAIL)|$))", line)
+        name = re.search(r"tests/\S+::.*?(?=( (PASSED|FAILED|ERROR|SKIPPED|XFAIL)|$))", line)
         outcome = OUTCOME.search(line)
         if name and outcome and " - " not in line:  # not pytest's summary of failures, which says why
             ended[name[0].strip()] = outcome[1]
@@ -73,4 +74,4 @@ def outcomes(log: str) -> tuple[dict[str, int], list[str]]:
 def _files(ops: tuple[str, ...]) -> list[str]:
     found = sorted(path for path in (ROOT / FOLDER).glob("test_*.py") if not path.stem.startswith(ELSEWHERE))
     chosen = [path for path in found if not ops or path.stem.removeprefix("test_").startswith(ops)]
-    return [os.path.relpath(path, ROOT) for path in chosen]
+    return [*(os.path.relpath(path, ROOT) for path in chosen), PROFILER]

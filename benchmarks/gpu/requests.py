@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from benchmarks.gpu.session import Item, Row, Session
 
 NEEDED = ("diffusers", "transformers")
-FAMILIES = ("sd-turbo", "sana-sprint", "sdxl-turbo", "cd-imagenet64", "flux-schnell")
+FAMILIES = ("sd-turbo", "sana-sprint", "sdxl-turbo", "cd_imagenet64", "flux-schnell")
 OURS = ("eager", "fused", "captured")
 RIVAL = ("captured", "compiled")
 MODE = "max-autotune"

@@ -19,7 +19,8 @@ def facts(session: Session) -> Iterator[Item]:
     def measure() -> Iterator[Row]:
         found = machine(session.device)
         gpu = found.get("gpu", {"name": "no GPU"})
-        yield Row(f"{gpu}, torch {found['packages'].get('torch')}, triton {found['packages'].get('triton')}", found)
+        versions = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
+        yield Row(f"{gpu['name']}, driver {gpu.get('driver')}, {versions}", {"machine": found})
 
     yield "machine", measure
 
@@ -32,7 +33,7 @@ def ceilings(session: Session) -> Iterator[Item]:
             else measure_ceilings("cuda", DTYPES)
         )
         rates = ", ".join(f"{rate / 1e12:.4g} TFLOP/s {dtype}" for dtype, rate in found.product.items())
-        yield Row(f"copy {found.copy / 1e9:.4g} GB/s, {rates}", found.as_dict())
+        yield Row(f"copy {found.copy / 1e9:.4g} GB/s, {rates}", {"ceilings": found.as_dict()})
 
     yield "copy and product", measure
 

@@ -42,7 +42,8 @@ def roofline(axes: "Axes", rows: Sequence[Row], ceilings: Ceilings) -> None:
     for name, at in points.items():
         axes.scatter([x for x, _ in at], [y for _, y in at], s=22, label=name, alpha=0.8)
     axes.set(xscale="log", yscale="log", xlabel="FLOP / byte of memory", ylabel="FLOP/s", title="Roofline, measured")
-    axes.legend()
+    if points:
+        axes.legend()
 
 
 def speed_bars(axes: "Axes", rows: Sequence[Row]) -> None:
@@ -58,7 +59,8 @@ def speed_bars(axes: "Axes", rows: Sequence[Row]) -> None:
     axes.set_yticks(np.arange(len(rows)) + 0.4 - height / 2, [f"{r.op} {r.shape} {r.dtype}" for r in rows], fontsize=7)
     axes.invert_yaxis()
     axes.set(xlabel="times as fast as eager PyTorch")
-    axes.legend()
+    if names:
+        axes.legend()
 
 
 def request_plot(requests: Mapping[str, Request]) -> bytes:
@@ -79,7 +81,8 @@ def request_plot(requests: Mapping[str, Request]) -> bytes:
         axes.barh(0, 0, color=colour, label=stage)
     axes.invert_yaxis()
     axes.set(xlabel="ms: stages at their medians; black: the whole request by the host's clock, p20 to p80")
-    axes.legend()
+    if colours:
+        axes.legend()
     return png(figure)
 
 

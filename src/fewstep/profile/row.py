@@ -50,11 +50,6 @@ class Row:
     beyond_cache: bool
     peers: Mapping[str, Peer] = field(default_factory=dict)
 
-    def best_rival(self) -> tuple[str, Peer] | None:
-        """The fastest peer that is not ours."""
-        rivals = [(name, p) for name, p in self.peers.items() if name != FUSED and p.seconds is not None]
-        return min(rivals, key=lambda item: median(item[1]), default=None)
-
     def as_dict(self) -> dict[str, Any]:
         """For JSON; a spread as an object of its percentiles."""
         found = asdict(self)

@@ -14,7 +14,7 @@ from fewstep.engine.backends.session import open_session
 from fewstep.engine.cores import available
 from fewstep.engine.image import to_uint8
 from fewstep.engine.noise import normal
-from fewstep.engine.request import contract_schedule
+from fewstep.engine.request import check_steps, contract_schedule
 from fewstep.engine.sampling import sample
 from fewstep.engine.table import Schedule
 from fewstep.errors import ContractError, InputError
@@ -42,7 +42,7 @@ def shipped_makers(
     fewstep is the engine as it is, images side by side on threads; the others run all images as one batch.
     """
     manifest = open_model(model).manifest
-    table = contract_schedule(manifest, manifest.schedule.default_steps if steps is None else steps)
+    table = contract_schedule(manifest, check_steps(manifest, steps))
     if not isinstance(table, Schedule):
         raise ContractError(f"{model} uses guidance, which the peers of this profile do not")
     if not checkpoint.is_dir() and {"eager", "compiled"} & set(names):
