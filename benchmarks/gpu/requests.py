@@ -8,7 +8,7 @@ from benchmarks.gpu.session import Item, Row, Session
 
 NEEDED = ("diffusers", "transformers")
 FAMILIES = ("sd-turbo", "sana-sprint", "sdxl-turbo", "cd_imagenet64", "flux-schnell")
-OURS = ("eager", "fused", "captured")
+OURS = ("eager", "eager-channels-last", "fused", "captured")
 RIVAL = ("captured", "compiled")
 MODE = "max-autotune"
 

@@ -50,6 +50,15 @@ def test_what_is_wrong_is_said() -> None:
     assert " WRONG " in kernel_table([row], CEILINGS)
 
 
+def test_an_infinite_error_is_null_in_json() -> None:
+    def overflows(x: Tensor) -> Tensor:
+        return x * float("inf")
+
+    row = profile_case(tiny_case(libraries={"inf": overflows}), torch.float32, setting(peers=("libraries",)))
+    assert row.peers["inf"].right is False
+    assert row.as_dict()["peers"]["inf"]["error"] == {"max": None, "rms": None}
+
+
 def test_every_dtype_is_a_row_unless_one_is_asked_for() -> None:
     assert [row.dtype for row in profile([tiny_case()], setting(peers=("eager",)))] == ["float32", "float16"]
     assert [row.dtype for row in profile([tiny_case()], setting(peers=("eager",), dtype=torch.float32))] == ["float32"]

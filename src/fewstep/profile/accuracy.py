@@ -55,7 +55,7 @@ def error(found: Sequence[Tensor], exact: Sequence[Tensor]) -> Error:
     for out, true in zip(found, exact, strict=True):
         if out.shape != true.shape:
             raise ValueError(f"expected shape {tuple(true.shape)}, got {tuple(out.shape)}")
-        apart = (out.double() - true.double()).abs().nan_to_num(torch.inf)
+        apart = (out.double() - true.double()).abs().nan_to_num(torch.inf, posinf=torch.inf)
         worst = max(worst, float(apart.max()))
         squares += float(apart.square().sum())
     size = _size(exact)

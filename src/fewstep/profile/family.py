@@ -1,8 +1,9 @@
 """The requests of a family with random weights: eager PyTorch, torch.compile, and ours, fused and captured."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from fewstep.engine.backends.torch.backend import fuse
 from fewstep.engine.backends.torch.captured import Captured
 from fewstep.engine.backends.torch.eager import Draw, generate
+from fewstep.engine.backends.torch.fuse.report import Report
 from fewstep.engine.backends.torch.generation import Generation
 from fewstep.engine.backends.torch.program import Modules, Program, Shape
 from fewstep.engine.checks import choice
@@ -21,7 +23,9 @@ from fewstep.export.families.catalogue import FAMILIES
 from fewstep.profile.marks import Marked, Marks, step_names
 from fewstep.profile.pipeline import Make, Pictures, Subject
 
-NAMES = ("eager", "compiled", "fused", "captured")
+NAMES = ("eager", "eager-channels-last", "compiled", "fused", "captured")
+
+Fuse = Callable[[], tuple[Modules, dict[str, Report]]]
 
 
 def family_makers(
@@ -41,11 +45,13 @@ def family_makers(
     table = FAMILIES[name].contract.table(steps)
     kind = dtype or (torch.float32 if device == "cpu" else None)
     generation = build(name, "full" if size == "full" else "tiny", device, kind)
+    ours = cache(partial(fuse, generation, images))
     makers: dict[str, Callable[[], Subject]] = {
         "eager": partial(eager, generation, table, images, marks),
+        "eager-channels-last": partial(channels_last, generation, table, images, marks),
         "compiled": partial(compiled, generation, table, images, marks, mode),
-        "fused": partial(fused, generation, table, images, marks),
-        "captured": partial(captured, generation, table, images),
+        "fused": partial(fused, generation, table, images, marks, ours),
+        "captured": partial(captured, generation, table, images, ours),
     }
     return {peer: makers[peer] for peer in names}
 
@@ -59,6 +65,15 @@ def eager(generation: Generation, table: Schedule, images: int, marks: Marks) ->
         run=lambda: generate(marked, inputs, seeds, table, draw),
         pictures=lambda: _numpy(generate(marked, inputs, seeds, table)),
     )
+
+
+def channels_last(generation: Generation, table: Schedule, images: int, marks: Marks) -> Subject:
+    """A copy whose convolutions' weights are laid out as tensor cores read them; activations follow."""
+    denoiser, decoder = (
+        deepcopy(part).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for part in (generation.denoiser, generation.decoder)
+    )
+    return eager(replace(generation, denoiser=denoiser, decoder=decoder), table, images, marks)
 
 
 def compiled(generation: Generation, table: Schedule, images: int, marks: Marks, mode: str) -> Subject:
@@ -83,19 +98,20 @@ class Kept(nn.Module):
         return tuple(x.clone() for x in self._part(*args))
 
 
-def fused(generation: Generation, table: Schedule, images: int, marks: Marks) -> Subject:
+def fused(generation: Generation, table: Schedule, images: int, marks: Marks, ours: Fuse) -> Subject:
     """The kernels, launched one by one."""
     _check_device(generation)
-    modules, _ = fuse(generation, images)
+    modules, reports = ours()
     marked = Modules(**_marked(modules.prompt, modules.denoiser, modules.decoder, table, marks))
     program = _program(generation, marked, table, images)
-    return Subject(program.run, partial(_result, program))
+    note = "\n".join(f"{part}:\n{report}" for part, report in reports.items())
+    return Subject(program.run, partial(_result, program), note=note)
 
 
-def captured(generation: Generation, table: Schedule, images: int) -> Subject:
+def captured(generation: Generation, table: Schedule, images: int, ours: Fuse) -> Subject:
     """The same as one CUDA graph, which has no stages to be told apart."""
     _check_device(generation)
-    program = _program(generation, fuse(generation, images)[0], table, images)
+    program = _program(generation, ours()[0], table, images)
     graph = Captured(program)
 
     def pictures() -> Pictures:

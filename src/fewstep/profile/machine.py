@@ -69,7 +69,9 @@ def gpu() -> dict[str, Any]:
 def cache_bytes(device: str) -> int:
     """The largest cache before the device's memory."""
     if device == "cuda":
-        return int(gpu()["l2_bytes"])
+        import torch
+
+        return int(torch.cuda.get_device_properties(torch.cuda.current_device()).L2_cache_size)
     with suppress(OSError, ValueError):
         sizes = [path.read_text().strip() for path in CACHES.glob("index*/size")]
         return max(int(size.removesuffix("K")) << 10 for size in sizes if size.endswith("K"))

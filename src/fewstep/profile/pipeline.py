@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fewstep.profile.failure import first_line
 from fewstep.profile.launches import Launches, count_launches
+from fewstep.profile.libraries import at_their_best
 from fewstep.profile.marks import Marks
 from fewstep.profile.timing import MIN_ROUNDS, PAUSE, Spread, spread
 
@@ -22,12 +23,13 @@ WARM_UPS = 2
 @dataclass(frozen=True)
 class Subject:
     """run: a whole request, setting marks. pictures: what it makes of the same noise as every other subject, (n, H, W,
-    3). own_stages: those of the last run, where the subject knows them itself.
+    3). own_stages: those of the last run, where the subject knows them itself. note: how it was made.
     """
 
     run: Callable[[], object]
     pictures: Callable[[], Pictures]
     own_stages: Callable[[], dict[str, float]] | None = None
+    note: str | None = None
 
 
 Make = Callable[[], Subject]  # what takes long, such as compiling, happens here
@@ -46,6 +48,7 @@ class Request:
     peak: int | None = None
     resident: int | None = None
     apart: tuple[int, float] | None = None
+    note: str | None = None
     missing: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -56,6 +59,7 @@ class Request:
         return found
 
 
+@at_their_best()
 def profile_requests(
     makers: Mapping[str, Make], marks: Marks, device: str, rounds: int, progress: Callable[[str], None] | None = None
 ) -> dict[str, Request]:
@@ -104,7 +108,11 @@ def _prepare(make: Make, marks: Marks, device: str) -> tuple[Subject, Request, P
     if device == "cuda":
         peak = torch.cuda.max_memory_allocated()
         launches = count_launches(subject.run)
-    return subject, Request(load=load, launches=launches, peak=peak, resident=resident), subject.pictures()
+    return (
+        subject,
+        Request(load=load, launches=launches, peak=peak, resident=resident, note=subject.note),
+        subject.pictures(),
+    )
 
 
 def _with(peer: Request, **changes: Any) -> Request:

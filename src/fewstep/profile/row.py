@@ -1,5 +1,6 @@
 """What is measured of one case: a row of peers."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -51,11 +52,14 @@ class Row:
     peers: Mapping[str, Peer] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; a spread as an object of its percentiles."""
+        """For JSON: a spread as an object of its percentiles, an infinite error as null."""
         found = asdict(self)
         for name, peer in self.peers.items():
             if peer.seconds is not None:
                 found["peers"][name]["seconds"] = peer.seconds._asdict()
+            if peer.error is not None:
+                errors = asdict(peer.error).items()
+                found["peers"][name]["error"] = {key: e if math.isfinite(e) else None for key, e in errors}
         return found
 
 
