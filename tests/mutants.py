@@ -1,13 +1,14 @@
 """Do the tests find a small mistake in a kernel? Makes each mistake, runs the tests that import the kernel, and counts.
 
-python tests/mutants.py [--op ada_norm] [--jobs 2] [--json found.json]. Fails where fewer than 95 % of a file's mutants
-are found. A crash, a refusal and more than the CPU time allowed count as found.
+python tests/mutants.py [--op ada_norm] [--sample 40] [--jobs 2] [--json found.json]. Fails where fewer than 95 % of a
+file's mutants are found. A crash, a refusal and more than the CPU time allowed count as found.
 """
 
 import argparse
 import importlib.util
 import json
 import os
+import random
 import re
 import resource
 import sys
@@ -129,23 +130,25 @@ def survivors(module: str, made: list[Mutant], tests: Tests, jobs: int, folder: 
             yield mutant
 
 
-def examine(name: str, module: str, path: Path, tests: Tests, jobs: int) -> Result:
+def examine(name: str, module: str, path: Path, tests: Tests, jobs: int, sample: int) -> Result:
     made = list(mutants(path.read_text()))
     same = {(e.text, e.change) for e in EQUIVALENT if e.file == path.name}
     counted = [mutant for mutant in made if (mutant.text, mutant.change) not in same]
+    same_count = len(made) - len(counted)
+    if 0 < sample < len(counted):
+        counted = random.Random(name).sample(counted, sample)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         pid = start(module, path, tests, folder / "baseline.json", cpu_seconds=600)
         if os.waitpid(pid, 0)[1] != 0:
             print(f"{name}: its tests fail without a mutant:\n{(folder / 'baseline.log').read_text()}", flush=True)
-            return Result(name, 0, len(counted), len(made) - len(counted), counted)
+            return Result(name, 0, len(counted), same_count, counted)
         tests.seconds = json.loads((folder / "baseline.json").read_text())["seconds"]
         lived = sorted(survivors(module, counted, tests, jobs, folder), key=lambda mutant: mutant.line)
     found = len(counted) - len(lived)
     took = time.perf_counter() - began
     percent = 100 * found / max(len(counted), 1)
-    same_count = len(made) - len(counted)
     print(f"{name}: {found} of {len(counted)} found ({percent:.1f} %), {same_count} equivalent, {took:.0f} s")
     for mutant in lived:
         print(f"  {path.name}:{mutant.line} {mutant.function}: {mutant.change}\n    {mutant.text}", flush=True)
@@ -170,6 +173,7 @@ def reached(names: set[str], imports: dict[str, set[str]]) -> set[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--op", action="append", default=[], help="a kernel file's name without .py; all by default")
+    parser.add_argument("--sample", type=int, default=0, help="mutants of each file, drawn at random; 0 for all")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--json", type=Path)
     parser.add_argument("--kernels", type=Path, default=ROOT / "src" / "fewstep" / "kernels")
@@ -182,7 +186,7 @@ def main() -> int:
     for module, path in modules.items():
         if (path.stem in args.op or not args.op) and "@triton.jit" in path.read_text():
             tests = tests_of(module, imports, args.tests.glob("test_*.py"))
-            results.append(examine(path.stem, module, path, tests, args.jobs))
+            results.append(examine(path.stem, module, path, tests, args.jobs, args.sample))
     if args.json:
         args.json.write_text(json.dumps([result.row() for result in results], indent=1))
     return int(not results or any(result.found < ENOUGH * result.counted for result in results))
