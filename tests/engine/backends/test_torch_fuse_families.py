@@ -24,9 +24,10 @@ FUSED: dict[str, dict[str, dict[str, int]]] = {  # what each part's layers amoun
         "denoiser": {
             "attention": 8,
             "geglu": 4,
-            "group_norm + silu": 14,
+            "group_norm + silu": 6,
+            "bias moved into an embedding": 8,
             "sum + group_norm": 4,
-            "sum + group_norm + silu": 3,
+            "sum + group_norm + silu": 11,
             "layer_norm": 4,
             "sum + layer_norm": 8,
             "upsample2x": 1,
@@ -43,7 +44,7 @@ FUSED: dict[str, dict[str, dict[str, int]]] = {  # what each part's layers amoun
     },
     "sdxl-turbo": {
         "prompt": {"sum + layer_norm": 8},
-        "denoiser": {"attention": 16, "geglu": 8, "group_norm + silu": 14, "layer_norm": 4, "sum + layer_norm": 20},
+        "denoiser": {"attention": 16, "geglu": 8, "group_norm + silu": 6, "layer_norm": 4, "sum + layer_norm": 20},
         "decoder": {"attention": 1, "group_norm + silu": 8, "sum + group_norm + silu": 5},
     },
     "sana-sprint": {

@@ -155,6 +155,7 @@ GROUP_NORMS: dict[str, tuple[Any, ...]] = {
         lambda s, x, y: (F.silu(F.group_norm(x + y, 4, s.w, s.b)), (x + y) * 2),
         *(IMAGE, IMAGE),
     ),
+    "sum + group_norm": (lambda s, m, x: F.group_norm(m + x, 4, s.w, s.b), PIXEL, IMAGE),
     "sum + group_norm + scale, shift + silu": (
         lambda s, x, y, m, n: F.silu(F.group_norm(x + y, 4, s.w, s.b) * (1 + m) + n),
         *(IMAGE, IMAGE, PIXEL, PIXEL),
@@ -167,6 +168,22 @@ def test_group_norms(name: str, device: str) -> None:
     formula, *shapes = GROUP_NORMS[name]
     found, report = fused(formula, *tensors(*shapes), device=device)
     assert found == {name.strip(): 1} and not report.left
+
+
+def test_a_bias_moves_into_the_embedding_that_follows(device: str) -> None:
+    def formula(s: Written, x: Tensor, t: Tensor) -> Any:
+        embedding = F.linear(t, s.V, s.w)[:, :, None, None]
+        return F.group_norm(F.conv2d(x, s.W[:, :, None, None], s.b) + embedding, 4)
+
+    def needed_elsewhere(s: Written, x: Tensor, t: Tensor) -> Any:
+        embedding = F.linear(t, s.V, s.w)
+        return F.conv2d(x, s.W[:, :, None, None], s.b) + embedding[:, :, None, None], embedding
+
+    assert fused(formula, *tensors(IMAGE, M), device=device)[0] == {
+        "bias moved into an embedding": 1,
+        "sum + group_norm": 1,
+    }
+    assert not fused(needed_elsewhere, *tensors(IMAGE, M), device=device)[0]
 
 
 def heads(x: Tensor) -> Any:

@@ -3,6 +3,7 @@
 from torch.fx import GraphModule, Node
 
 from fewstep.engine.backends.torch.fuse.graph import (
+    arguments,
     aten,
     calls,
     insert,
@@ -13,7 +14,7 @@ from fewstep.engine.backends.torch.fuse.graph import (
     replace,
     shape,
 )
-from fewstep.engine.backends.torch.fuse.modulation import flattened, modulation_of, sum_of
+from fewstep.engine.backends.torch.fuse.modulation import flattened, is_plain_add, modulation_of, sum_of
 from fewstep.engine.backends.torch.fuse.report import Report
 from fewstep.kernels.group_norm import group_norm
 
@@ -36,7 +37,7 @@ def _fuse(module: GraphModule, node: Node, report: Report) -> None:
     silu = only_user(end)
     has_silu = silu is not None and is_call(silu, aten.silu.default)
     end = silu if has_silu and silu is not None else end
-    parts, at = sum_of(x), positions(module.graph)
+    parts, at = sum_of(x) or _sum_with_embedding(x), positions(module.graph)
     if parts is not None and not all(user is node or at[user] > at[end] for user in x.users):
         parts = None  # the sum is needed before the kernel can have made it
     options = {
@@ -51,9 +52,22 @@ def _fuse(module: GraphModule, node: Node, report: Report) -> None:
         replace(end, made)
         report.fuse(name)
         return
-    both = insert(end, group_norm, parts[0], groups, weight, bias, like=None, residual=parts[1], **options)
+    residual = insert(end, aten.expand.default, parts[1], list(shape(x)), like=x.meta["val"])
+    both = insert(end, group_norm, parts[0], groups, weight, bias, like=None, residual=residual, **options)
     y = insert_item(both, 0, end, y_like)
     total = insert_item(both, 1, end, x.meta["val"])
     replace(end, y)
     x.replace_all_uses_with(total, delete_user_cb=lambda user: at.get(user, 0) > at[end])
     report.fuse("sum + " + name)
+
+
+def _sum_with_embedding(x: Node) -> tuple[Node, Node] | None:
+    """The picture (B, C, H, W) and the embedding (B, C, 1, 1) that x is the sum of, if it is one."""
+    if not is_plain_add(x) or len(shape(x)) != 4 or not all(isinstance(part, Node) for part in x.args):
+        return None
+    of_channels = (*shape(x)[:2], 1, 1)
+    for picture, embedding in (arguments(x), arguments(x)[::-1]):
+        same = picture.meta["val"].dtype == embedding.meta["val"].dtype == x.meta["val"].dtype
+        if same and shape(picture) == shape(x) and shape(embedding) == of_channels != shape(x):
+            return picture, embedding
+    return None

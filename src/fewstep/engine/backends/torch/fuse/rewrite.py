@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from fewstep.engine.backends.torch.fuse.attention import fuse_attention
+from fewstep.engine.backends.torch.fuse.bias import move_biases
 from fewstep.engine.backends.torch.fuse.depthwise import fuse_depthwise
 from fewstep.engine.backends.torch.fuse.fold import fold, share
 from fewstep.engine.backends.torch.fuse.glu import fuse_glu
@@ -23,6 +24,7 @@ PASSES = (  # in this order: the first takes q and k from their norms, the last 
     fuse_rope,
     fuse_attention,
     fuse_linear_attention,
+    move_biases,
     fuse_group_norm,
     fuse_norms,
     fuse_glu,
