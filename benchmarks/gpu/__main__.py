@@ -46,6 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _stop)
     try:
         make_runtime()
+    except (OSError, RuntimeError, subprocess.CalledProcessError) as failure:
+        journal.write("run", "failed", error=str(failure))
+        print(f"the compiled runtime could not be built: {failure}", flush=True)
+        return 1
+    try:
         for stage in (name for name in SHARES if name in stages):
             left = [SHARES[name] for name in stages if list(SHARES).index(name) >= list(SHARES).index(stage)]
             until = time.time() + (end - time.time()) * SHARES[stage] / sum(left)

@@ -29,7 +29,10 @@ def gpu_answers() -> bool:
 
 
 def make_runtime() -> None:
-    """Build fewstep._runtime into the checkout unless it can be imported. It is moved there whole or not at all."""
+    """Build fewstep._runtime into the checkout unless it can be imported. It is moved there whole or not at all.
+
+    Raises OSError and CalledProcessError where the tools for it are missing or fail.
+    """
     if importable():
         return
     build = ROOT / "build" / f"gpu-{sysconfig.get_platform()}-{sys.implementation.cache_tag}"
@@ -38,14 +41,15 @@ def make_runtime() -> None:
     ).stdout.strip()
     options = ["FEWSTEP_PYTHON=ON", "FEWSTEP_TESTS=OFF"]
     options += [f"nanobind_DIR={nanobind}", f"Python_EXECUTABLE={sys.executable}"]
-    configure = ["cmake", "-S", str(ROOT), "-B", str(build), *(f"-D{option}" for option in options)]
+    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
+    configure = ["cmake", *generator, "-S", str(ROOT), "-B", str(build), *(f"-D{option}" for option in options)]
     subprocess.run(configure, check=True, stdout=subprocess.DEVNULL)
     subprocess.run(["cmake", "--build", str(build), "--parallel"], check=True, stdout=subprocess.DEVNULL)
     partial = SOURCE / "fewstep" / f"{NAME}.partial"
     shutil.copyfile(build / NAME, partial)
     os.replace(partial, SOURCE / "fewstep" / NAME)
     if not importable():
-        raise SystemExit(f"{SOURCE / 'fewstep' / NAME} was built and cannot be imported")
+        raise RuntimeError(f"{NAME} was built and cannot be imported")
 
 
 def importable() -> bool:

@@ -233,6 +233,48 @@ def test_goals_are_judged_by_what_was_measured() -> None:
     assert found == [(0.85, 0.9), (0.95, 0.9), (4.0, 4.5), (1.0, 1.0), (1.3, 1.25), (1.0, 1.0)]
 
 
+def test_the_runtime_is_built_where_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[str] = []
+
+    def run(command: list[str], **_: Any) -> Any:
+        commands.append(" ".join(command))
+        if "--build" in command:
+            (Path(command[2]) / runtime.NAME).write_bytes(b"an extension")
+        elif "-B" in command:
+            Path(command[command.index("-B") + 1]).mkdir(parents=True)
+        return subprocess.CompletedProcess(command, 0, stdout="/cmake/of/nanobind\n")
+
+    (tmp_path / "src" / "fewstep").mkdir(parents=True)
+    answers = iter([False, True, True])
+    monkeypatch.setattr(runtime, "ROOT", tmp_path)
+    monkeypatch.setattr(runtime, "SOURCE", tmp_path / "src")
+    monkeypatch.setattr(runtime, "importable", lambda: next(answers))
+    monkeypatch.setattr(subprocess, "run", run)
+    runtime.make_runtime()
+    assert [path.name for path in (tmp_path / "src" / "fewstep").iterdir()] == [runtime.NAME]
+    assert any("-Dnanobind_DIR=/cmake/of/nanobind" in command for command in commands) and len(commands) == 3
+    runtime.make_runtime()
+    assert len(commands) == 3
+
+
+def test_a_runtime_that_cannot_be_built_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails() -> None:
+        raise FileNotFoundError("cmake")
+
+    monkeypatch.setattr(command, "make_runtime", fails)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert command.main(["--out", str(tmp_path), "--stages", "facts"]) == 1
+    assert "could not be built: cmake" in capsys.readouterr().out and rows(tmp_path, "run", "failed")
+
+
+def test_a_stage_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["--out", str(tmp_path), "--stages", "facts,benchmarks"])
+    assert "expected some of facts, ceilings, tests" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
 def test_interpreted_without_a_gpu_and_compiled_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     monkeypatch.setattr(runtime, "gpu_answers", lambda: True)

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 import torch
-from profile_cases import CEILINGS, setting, tiny_case
+from profile_cases import CEILINGS, make, setting, tiny_case
 from torch import Tensor
 
 from fewstep.errors import InputError
@@ -11,8 +11,10 @@ from fewstep.kernels.cost import Cost
 from fewstep.profile import kernels
 from fewstep.profile.ceilings import measure_ceilings
 from fewstep.profile.kernels import NO_GPU, profile, profile_case, rotation, select
+from fewstep.profile.launches import Launches
 from fewstep.profile.plot import kernel_plot
 from fewstep.profile.text import kernel_table
+from fewstep.profile.timing import Measure, Run
 
 PNG = b"\x89PNG\r\n"
 
@@ -48,6 +50,25 @@ def test_what_is_wrong_is_said() -> None:
     row = profile_case(tiny_case(libraries={"wrong": wrong}), torch.float32, setting(peers=("libraries",)))
     assert row.peers["wrong"].right is False and list(row.peers) == ["wrong"]
     assert " WRONG " in kernel_table([row], CEILINGS)
+
+
+def test_on_a_gpu_calls_are_timed_in_a_graph_if_they_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    def captured(run: Run, sets: int) -> Measure:
+        if run(0).dtype == torch.float16:
+            raise RuntimeError("operation not permitted when stream is capturing")
+        return lambda: 1e-6
+
+    monkeypatch.setattr(kernels, "graph", captured)
+    monkeypatch.setattr(kernels, "events", lambda run, sets: lambda: 2e-6)
+    monkeypatch.setattr(kernels, "count_launches", lambda run: Launches(host=1, device=3))
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    case = tiny_case(make=lambda device, dtype, seed: make("meta" if device == "meta" else "cpu", dtype, seed))
+    exact, half = profile([case], setting(device="cuda"))
+    for row, clock, seconds in ((exact, "graph", 1e-6), (half, "events", 2e-6)):
+        for name in ("eager", "compiled", "times two", "fused"):
+            peer = row.peers[name]
+            assert (peer.clock, peer.seconds) == (clock, (seconds, seconds, seconds)), name
+            assert peer.launches == (0 if name == "fused" else 3)
 
 
 def test_an_infinite_error_is_null_in_json() -> None:
