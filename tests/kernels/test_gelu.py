@@ -33,7 +33,7 @@ def test_activates(shape: tuple[int, ...], dtype: torch.dtype, kind: Kind, devic
 
 
 @pytest.mark.parametrize("D", [15, 16, 17, 33])
-@pytest.mark.parametrize("N", [1, 2, 3])
+@pytest.mark.parametrize("N", [1, 2, 3, 5])
 def test_around_a_block(N: int, D: int, device: str) -> None:
     config = {"BLOCK_N": 2, "BLOCK_D": 16}
     check(random(device, 2, N, D), "silu", random(device, D), config)

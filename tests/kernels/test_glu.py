@@ -36,7 +36,7 @@ def test_by_default_the_second_half_gates_by_gelu(device: str) -> None:
 
 
 @pytest.mark.parametrize("D", [15, 16, 17, 33])
-@pytest.mark.parametrize("N", [1, 2, 3])
+@pytest.mark.parametrize("N", [1, 2, 3, 5])
 def test_around_a_block(N: int, D: int, device: str) -> None:
     config = {"BLOCK_N": 2, "BLOCK_D": 16}
     check(random(device, 2, N, 2 * D), "swiglu", "second", random(device, 2 * D), config)

@@ -36,20 +36,20 @@ SHAPES = {  # (C, C_out, side of x, K, stride, activation, what is added): famil
     (2560, 1280, 8, 3, 1, None, ("embedding",)): ("sd-turbo", "lcm-dreamshaper"),
     (1280, 1280, 32, 3, 1, None, ("residual",)): ("sdxl-turbo",),
     (192, 192, 64, 3, 1, None, ("residual",)): ("cd_imagenet64",),
-    (512, 512, 128, 3, 1, None, ("residual",)): ("vae-512",),
-    (128, 128, 512, 3, 1, None, ("residual",)): ("vae-512",),
-    (64, 64, 256, 3, 1, "relu", ("residual",)): ("taesd-512",),
+    (512, 512, 128, 3, 1, None, ("residual",)): ("sd-vae",),
+    (128, 128, 512, 3, 1, None, ("residual",)): ("sd-vae",),
+    (64, 64, 256, 3, 1, "relu", ("residual",)): ("taesd",),
     (1152, 5760, 32, 1, 1, "silu", ()): ("sana-sprint 0.6B",),
 }
 NORMED = {  # (C, C_out, side): families
     (1280, 1280, 8): ("sd-turbo", "lcm-dreamshaper"),
     (768, 768, 8): ("cd_imagenet64",),
-    (128, 3, 512): ("vae-512",),
+    (128, 3, 512): ("sd-vae",),
 }
 UPSAMPLED = {  # (C, C_out, side of x): families
     (1280, 1280, 16): ("sd-turbo", "lcm-dreamshaper"),
-    (512, 512, 128): ("vae-512",),
-    (64, 64, 128): ("taesd-512",),
+    (512, 512, 128): ("sd-vae",),
+    (64, 64, 128): ("taesd",),
 }
 DEPTHWISE = {  # (C, side): families
     (5760, 32): ("sana-sprint 0.6B",),

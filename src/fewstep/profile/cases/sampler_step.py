@@ -22,7 +22,7 @@ SHAPES = {  # families: (shape, whether noise is drawn, whether a history is kep
     ("sana-sprint",): ((1, 32, 32, 32), True, False),
     ("flux-schnell",): ((1, 4096, 64), False, False),
     ("z-image-turbo", "sd3.5-turbo"): ((1, 16, 128, 128), True, False),
-    ("cd-imagenet64",): ((64, 3, 64, 64), True, False),
+    ("cd_imagenet64",): ((64, 3, 64, 64), True, False),
     ("beyond L2, deterministic",): ((128, 16, 128, 128), False, False),
     ("beyond L2, multistep",): ((128, 16, 128, 128), False, True),
     ("beyond L2, stochastic",): ((128, 16, 128, 128), True, False),
