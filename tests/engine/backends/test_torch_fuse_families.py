@@ -1,6 +1,7 @@
 """Every family's modules, rewritten: what is found in them, and that they compute what they did."""
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -32,6 +33,7 @@ FUSED: dict[str, dict[str, dict[str, int]]] = {  # what each part's layers amoun
             "sum + layer_norm": 8,
             "upsample2x": 1,
             "conv2d in channels_last": 25,
+            "computed once a prompt": 8 + 1 + 1 + 8 * 2,  # keys and values of 4 blocks: one product, split, shaped
         },
         "decoder": {
             "attention": 1,
@@ -98,18 +100,21 @@ def doubled(x: Tensor) -> Tensor:
     return x.double() if x.is_floating_point() else x
 
 
-def check(eager: nn.Module, fused: object, *args: Tensor) -> tuple[Tensor, ...]:
-    """The eager outputs, if the fused ones are as good."""
-    assert callable(fused)
+class Chain(nn.Module):
+    """The denoiser on what the prompt stage makes of a request."""
+
+    def __init__(self, prompt: nn.Module, denoiser: nn.Module) -> None:
+        super().__init__()
+        self.prompt, self.denoiser = prompt, denoiser
+
+    def forward(self, u: Tensor, tau: Tensor, *inputs: Tensor) -> Tensor:
+        m: Tensor = self.denoiser(u, tau, *self.prompt(*inputs))
+        return m
+
+
+def check(eager: nn.Module, fused: Callable[..., Tensor], *args: Tensor) -> None:
     wide = copy.deepcopy(eager).double()
-    outputs = [module(*inputs) for module, inputs in ((fused, args), (eager, args), (wide, map(doubled, args)))]
-    tuples = [(out,) if isinstance(out, Tensor) else out for out in outputs]
-    for got, expected, truth in zip(*tuples, strict=True):
-        if got.is_floating_point():
-            assert_as_good_as(got, expected, truth)
-        else:
-            assert torch.equal(got, expected)
-    return tuples[1]
+    assert_as_good_as(fused(*args), eager(*args), wide(*map(doubled, args)))
 
 
 @torch.no_grad()
@@ -118,10 +123,14 @@ def test_the_fused_parts_compute_what_the_eager_ones_do(case: Case) -> None:
     if name == "sdxl-turbo":
         return  # layer for layer sd-turbo's
     B = IMAGES[name]
-    conditions = check(made.prompt, fused.prompt, *made.random_inputs(B, seed=4).values())
     u = torch.randn(B, *made.latent, device=made.device)
     tau = torch.tensor([0.7, 0.2], device=made.device)[:B]
-    check(made.denoiser, fused.denoiser, u, tau, *conditions)
+    inputs = made.random_inputs(B, seed=4).values()
+
+    def chained(u: Tensor, tau: Tensor, *inputs: Tensor) -> Tensor:
+        return fused.denoiser(u, tau, *fused.prompt(*inputs))
+
+    check(Chain(made.prompt, made.denoiser), chained, u, tau, *inputs)
     check(made.decoder, fused.decoder, u)
 
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from fewstep.engine.backends.torch.fuse.report import Report
 from fewstep.engine.backends.torch.fuse.rewrite import rewrite
+from fewstep.engine.backends.torch.fuse.stage import split_at_prompt
 
 BOOKKEEPING = {"call shared", "constant folded", "conv2d in channels_last"}
 D = 16
@@ -238,6 +239,26 @@ def test_merged_weights_stay_the_module_s(device: str) -> None:
     with torch.no_grad():
         module.W.zero_()
         assert not graph(x).any() and not again(x).any()  # both read the one weight there is
+
+
+@torch.no_grad()
+def test_what_hangs_on_the_prompt_alone_leaves_the_loop(device: str) -> None:
+    def formula(s: Written, u: Tensor, t: Tensor, text: Tensor, unused: Tensor) -> Any:
+        keys, values = F.linear(text, s.W).chunk(2, dim=-1)
+        return u * s.w.mean() + t * keys.sum() + values.mean() + text.max()
+
+    module = Written(formula).to(device)
+    u, t, text, unused = (x.to(device) for x in tensors(X, (1,), X, (1,)))
+    graph, report = rewrite(module, (u, t, text, unused))
+    once, step = split_at_prompt(graph, 2, report)
+    handed = once(text, unused)
+    assert torch.equal(step(u, t, *handed), module(u, t, text, unused))
+    assert torch.equal(step(-u, t + 1, *handed), module(-u, t + 1, text, unused))
+    assert report.fused["computed once a prompt"] == 7
+    assert [node.target for node in step.graph.nodes if node.op == "call_function"].count(
+        torch.ops.aten.linear.default
+    ) == 0
+    assert not {"text", "unused"} & {node.name for node in step.graph.nodes}
 
 
 def test_a_constant_is_computed_once_and_randomness_every_time(device: str) -> None:

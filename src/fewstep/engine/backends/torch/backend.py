@@ -13,6 +13,7 @@ from fewstep.engine.backends.torch.captured import Captured
 from fewstep.engine.backends.torch.eager import generate
 from fewstep.engine.backends.torch.fuse.report import Report
 from fewstep.engine.backends.torch.fuse.rewrite import rewrite
+from fewstep.engine.backends.torch.fuse.stage import Staged, split_at_prompt
 from fewstep.engine.backends.torch.generation import Generation, check_table
 from fewstep.engine.backends.torch.program import Modules, Program, Shape
 from fewstep.engine.checks import choice
@@ -116,13 +117,17 @@ class TorchBackend:
 
 @torch.no_grad()
 def fuse(generation: Generation, images: int) -> tuple[Modules, dict[str, Report]]:
-    """The generation's modules rewritten for a number of images, and the report on each."""
+    """The generation's modules rewritten for a number of images, and the report on each.
+
+    What the denoiser makes of the prompt alone is done by the prompt stage, whose conditions it then is.
+    """
     inputs = tuple(generation.random_inputs(images, seed=0).values())
     prompt, prompt_report = rewrite(generation.prompt, inputs)
     conditions = generation.prompt(*inputs)
     u = torch.zeros((images, *generation.latent), dtype=generation.dtype, device=generation.device)
     tau = torch.ones(images, device=generation.device)
     denoiser, denoiser_report = rewrite(generation.denoiser, (u, tau, *conditions))
+    once, step = split_at_prompt(denoiser, 2, denoiser_report)  # u and tau change
     decoder, decoder_report = rewrite(generation.decoder, (u.float(),))
     reports = {"prompt": prompt_report, "denoiser": denoiser_report, "decoder": decoder_report}
-    return Modules(prompt, denoiser, decoder), reports
+    return Modules(Staged(prompt, once), step, decoder), reports

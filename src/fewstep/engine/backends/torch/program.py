@@ -19,7 +19,7 @@ from fewstep.kernels.sampler_step import COLUMNS, sampler_step
 
 @dataclass(frozen=True)
 class Modules:
-    """The three parts of a Generation, fused or as they are; see Generation."""
+    """The three parts of a Generation, fused or as they are; what prompt returns is what denoiser takes."""
 
     prompt: Callable[..., tuple[Tensor, ...]]
     denoiser: Callable[..., Tensor]

@@ -52,7 +52,9 @@ def _fuse(module: GraphModule, node: Node, report: Report) -> None:
         replace(end, made)
         report.fuse(name)
         return
-    residual = insert(end, aten.expand.default, parts[1], list(shape(x)), like=x.meta["val"])
+    residual = parts[1]
+    if shape(residual) != shape(x):
+        residual = insert(end, aten.expand.default, residual, list(shape(x)), like=x.meta["val"])
     both = insert(end, group_norm, parts[0], groups, weight, bias, like=None, residual=residual, **options)
     y = insert_item(both, 0, end, y_like)
     total = insert_item(both, 1, end, x.meta["val"])
