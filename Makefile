@@ -41,7 +41,7 @@ lines: $(VENV)/.dev
 	$(BIN)/python .ci/lines.py
 
 pytest: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(shell nproc) --dist loadfile
 
 bench: $(VENV)/.bench
 	set -e; for file in $$(grep -l __main__ benchmarks/*.py); do \
