@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -94,6 +95,18 @@ def test_groups_around_a_slab(CG: int, SLAB_G: int, device: str) -> None:
     check(SPLIT | {"SLAB_G": SLAB_G}, x=guarded(x), groups=5, **weights)
 
 
+@pytest.mark.parametrize("CG", [3, 4])
+def test_a_slab_writes_its_own_groups(CG: int, device: str) -> None:
+    x = image(1, 5 * CG, 3, 5, device=device)
+    y, [launch] = group_norm_launches(x, 5, config={"SLAB_G": 3})
+    replace(launch, grid=(1, 1, 1)).run()
+    assert isinstance(y, Tensor) and y[:, : 3 * CG].isfinite().all() and y[:, 3 * CG :].isnan().all()
+    _, [moments, _] = group_norm_launches(x, 5, config=SPLIT | {"CHUNKS": 1, "SLAB_G": 3})
+    replace(moments, grid=(1, 1, 1)).run()
+    for written in (moments.args["mean_ptr"], moments.args["spread_ptr"]):
+        assert written[..., :3].isfinite().all() and written[..., 3:].isnan().all()
+
+
 @pytest.mark.parametrize("P", [15, 16, 17])
 def test_pixels_around_a_block(P: int, device: str) -> None:
     x = image(2, 4, P, device=device)
@@ -112,7 +125,8 @@ def test_means_and_deviations_of_any_size(
 @pytest.mark.parametrize("config", [None, SPLIT], ids=["one pass", "split"])
 @pytest.mark.parametrize("eps", [1e-6, 0.1])
 def test_a_constant_becomes_the_bias(eps: float, config: dict[str, int] | None, device: str) -> None:
-    x = guarded(torch.full((1, 6, 5, 5), 1000.1, device=device))
+    constants = torch.tensor([1000.1, -333.3], device=device).repeat_interleave(3)  # of the two groups
+    x = guarded(constants[None, :, None, None].expand(1, 6, 5, 5).contiguous())
     bias = image(6, device=device)
     for residual in (None, x / 3):
         outputs, launches = group_norm_launches(x, 2, None, bias, eps=eps, residual=residual, config=config)
