@@ -9,6 +9,7 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import FunctionType
 
 import numpy as np
 
@@ -201,3 +202,8 @@ def raw_to_data(level: Level, tau: float, x: Array, x_0: Array) -> Array:
 
 X_0 = Level(1.0, 0.0)
 T_0 = vp(0)
+
+
+def label(value: object) -> str:
+    """A test's name for a value: functions by name alone, as their addresses differ from process to process."""
+    return value.__name__ if isinstance(value, FunctionType) else repr(value)

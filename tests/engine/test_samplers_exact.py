@@ -19,6 +19,7 @@ from gaussian import (
     fresh,
     imm,
     karras,
+    label,
     mean_and_variance,
     raw_cm,
     raw_eps,
@@ -51,7 +52,7 @@ DETERMINISTIC: list[tuple[str, dict[str, Any], Callable[[float], Level], Raw, in
 ]
 
 
-@pytest.mark.parametrize(("name", "options", "level", "raw", "order"), DETERMINISTIC, ids=repr)
+@pytest.mark.parametrize(("name", "options", "level", "raw", "order"), DETERMINISTIC, ids=label)
 def test_deterministic_samplers_converge_to_the_exact_flow(
     name: str, options: dict[str, Any], level: Callable[[float], Level], raw: Raw, order: int
 ) -> None:
@@ -134,7 +135,7 @@ JUMPS: list[tuple[str, dict[str, Any], Callable[[float], Level], Callable[..., A
 ]
 
 
-@pytest.mark.parametrize(("name", "options", "level", "undo"), JUMPS, ids=repr)
+@pytest.mark.parametrize(("name", "options", "level", "undo"), JUMPS, ids=label)
 @pytest.mark.parametrize("steps", [1, 2, 4, 8])
 def test_two_time_networks_jump_exactly(
     name: str, options: dict[str, Any], level: Callable[[float], Level], undo: Callable[..., Array], steps: int
@@ -164,7 +165,7 @@ CONSISTENCY: list[tuple[str, dict[str, Any], Callable[[float], Level], Raw]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "options", "level", "raw"), CONSISTENCY, ids=repr)
+@pytest.mark.parametrize(("name", "options", "level", "raw"), CONSISTENCY, ids=label)
 @pytest.mark.parametrize("steps", [1, 2, 3, 4])
 def test_consistency_samplers_keep_the_data_distribution(
     name: str, options: dict[str, Any], level: Callable[[float], Level], raw: Raw, steps: int

@@ -19,6 +19,7 @@ from gaussian import (
     fresh,
     imm,
     karras,
+    label,
     mean_and_variance,
     posterior_noise,
     raw_cm,
@@ -86,7 +87,7 @@ FIRST_ORDER: list[tuple[str, dict[str, Any], Callable[[float], Level], Raw, Leve
 ]
 
 
-@pytest.mark.parametrize(("name", "options", "level", "raw", "last"), FIRST_ORDER, ids=repr)
+@pytest.mark.parametrize(("name", "options", "level", "raw", "last"), FIRST_ORDER, ids=label)
 @pytest.mark.parametrize("steps", [1, 2, 3, 4])
 def test_every_state_has_the_exact_marginal(
     name: str, options: dict[str, Any], level: Callable[[float], Level], raw: Raw, last: Level, steps: int
