@@ -12,7 +12,42 @@ class Equivalent(NamedTuple):
 
 NO_STRIDE = "a row of the whole batch: sample 0 of stride 0, so that either may be anything"
 
+WHOLE_HEADS = [
+    ("attention_small.py", "q = load_tile(q_ptr, N - n, D, stride_qn * UNIT, 1, BLOCK_N, BLOCK_D, True, D < BLOCK_D)"),
+    ("attention_small.py", "k = load_tile(k_ptr, keys, D, stride_km, 1, BLOCK_M, BLOCK_D, MASKED, D < BLOCK_D)"),
+    (
+        "attention_small.py",
+        "v = load_tile(v_ptr, keys, D, stride_vm, stride_vd, BLOCK_M, BLOCK_D, MASKED, D < BLOCK_D)",
+    ),
+    ("attention_flash.py", "q = load_tile(q_ptr, N - n, D, stride_qn * UNIT, 1, BLOCK_N, BLOCK_D, True, D < BLOCK_D)"),
+    ("attention_flash.py", "k = load_tile(k_row, left, D, stride_km * UNIT, 1, BLOCK_M, BLOCK_D, MASKED, D < BLOCK_D)"),
+]
+NO_KEYS = "without keys every exp2(-inf - top) is 0, whatever top is"
+BIAS_OF_FIRST = "first += tl.load(bias_ptr + d, mask=d < D, other=0.0).to(tl.float32)[None, :]"
+
 EQUIVALENT = [
     Equivalent("ada_norm.py", "weight = load_row(weight_ptr, 0, n, d, mask, D, 0, None, 1.0)", "0 -> 1", NO_STRIDE),
     Equivalent("ada_norm.py", "bias = load_row(bias_ptr, 0, n, d, mask, D, 0, None, 0.0)", "0 -> 1", NO_STRIDE),
+    *(
+        Equivalent("gated_residual_norm.py", line, "0 -> 1", NO_STRIDE)
+        for line in (
+            "weight = load_row(weight_ptr, 0, n, d, mask, D, 0, None, 1.0)",
+            "bias = load_row(bias_ptr, 0, n, d, mask, D, 0, None, 0.0)",
+            "branch_weight = load_row(branch_weight_ptr, 0, n, d, mask, D, 0, None, 1.0)",
+        )
+    ),
+    Equivalent(
+        "gated_residual_norm.py",
+        "branch_weight = load_row(branch_weight_ptr, 0, n, d, mask, D, 0, None, 1.0)",
+        "1.0 -> 1.1",
+        "what stands for an absent weight is not used",
+    ),
+    *(
+        Equivalent(file, line, "D < BLOCK_D -> D <= BLOCK_D", "one more mask, over what is all there")
+        for file, line in WHOLE_HEADS
+    ),
+    Equivalent("attention_small.py", "top = tl.where(keys > 0, top, 0.0)", "0.0 -> 1.0", NO_KEYS),
+    Equivalent(
+        "glu.py", BIAS_OF_FIRST, "d < D -> d <= D", "bias has 2 D elements, and what is not stored may be anything"
+    ),
 ]

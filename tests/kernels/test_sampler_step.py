@@ -74,13 +74,16 @@ def test_all_terms(shape: tuple[int, ...], dtype: torch.dtype, of_each_sample: b
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 3, 5, 7), (1, 16, 8, 8), (1, 18, 4, 9)], ids=str)
-@pytest.mark.parametrize("last", ["x", "m", "both"])
+@pytest.mark.parametrize("last", ["x", "m", "history", "x, m, history"])
 def test_channels_last(shape: tuple[int, ...], last: str, device: str) -> None:
     """The noise is that of the logical order, whatever the order in memory."""
     x, m = inputs(shape, torch.float32, device, 2)
-    h, other = guarded(x.flip(1) * 2), torch.channels_last
-    x = guarded(x.to(memory_format=other)) if last != "m" else x
-    m = guarded(m.to(memory_format=other)) if last != "x" else m
+    h = guarded(x.flip(1) * 2)
+    names = ("x", "m", "history")
+    x, m, h = (
+        guarded(t.to(memory_format=torch.channels_last)) if name in last.split(", ") else t
+        for name, t in zip(names, (x, m, h), strict=True)
+    )
     table, seeds = coefficients(device), seed_tensor(shape[0], device)
     got = sampler_step(x, m, table, STEP, history=h, seeds=seeds)
     assert [t.stride() for t in got if t is not None] == [torch.empty_like(t).stride() for t in (x, m, x)]
