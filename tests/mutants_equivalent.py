@@ -50,4 +50,14 @@ EQUIVALENT = [
     Equivalent(
         "glu.py", BIAS_OF_FIRST, "d < D -> d <= D", "bias has 2 D elements, and what is not stored may be anything"
     ),
+    *(
+        Equivalent(
+            "attention_problem.py", "if MASK_ROWS and MASK_COLUMNS:", change, "one more mask, over what is all there"
+        )
+        for change in (
+            "MASK_ROWS and MASK_COLUMNS -> MASK_ROWS",
+            "MASK_ROWS and MASK_COLUMNS -> MASK_COLUMNS",
+            "MASK_ROWS and MASK_COLUMNS -> MASK_ROWS or MASK_COLUMNS",
+        )
+    ),
 ]

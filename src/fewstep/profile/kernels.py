@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from fewstep.engine.backends.torch.cudnn import tuned_convolutions
 from fewstep.engine.checks import choice
 from fewstep.errors import InputError
 from fewstep.kernels.cost import nbytes
@@ -15,7 +16,6 @@ from fewstep.profile.case import Case, Function, Inputs
 from fewstep.profile.ceilings import Ceilings, bare
 from fewstep.profile.failure import first_line
 from fewstep.profile.launches import count_launches
-from fewstep.profile.libraries import at_their_best
 from fewstep.profile.row import COMPILED, EAGER, FUSED, Clock, Peer, Row
 from fewstep.profile.timing import PAUSE, Measure, Run, events, graph, interleave, spread, wall
 
@@ -67,7 +67,7 @@ def profile(cases: Iterable[Case], setting: Setting) -> Iterator[Row]:
             yield profile_case(case, dtype, setting)
 
 
-@at_their_best()
+@tuned_convolutions()
 @torch.inference_mode()
 def profile_case(case: Case, dtype: torch.dtype, setting: Setting) -> Row:
     shapes = case.make("meta", dtype, 0)

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fewstep.engine.backends.torch.cudnn import tuned_convolutions
 from fewstep.profile.failure import first_line
 from fewstep.profile.launches import Launches, count_launches
-from fewstep.profile.libraries import at_their_best
 from fewstep.profile.marks import Marks
 from fewstep.profile.timing import MIN_ROUNDS, PAUSE, Spread, spread
 
@@ -59,7 +59,7 @@ class Request:
         return found
 
 
-@at_their_best()
+@tuned_convolutions()
 def profile_requests(
     makers: Mapping[str, Make], marks: Marks, device: str, rounds: int, progress: Callable[[str], None] | None = None
 ) -> dict[str, Request]:

@@ -1,7 +1,6 @@
 """A request as a fixed sequence of operations over fixed buffers: what is captured, and what runs where nothing is."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fewstep.engine.backends.torch.cudnn import tuned_convolutions
 from fewstep.engine.backends.torch.generation import Generation, check_inputs, check_table
 from fewstep.engine.table import GuidedSchedule, Schedule
 from fewstep.errors import BackendError, ContractError, InputError
@@ -78,7 +78,7 @@ class Program:
     @torch.inference_mode()
     def run(self) -> None:
         """Make the images of the buffers."""
-        with _tuned_convolutions():
+        with tuned_convolutions():
             self._run()
 
     def _run(self) -> None:
@@ -122,14 +122,3 @@ def _offsets(shape: Shape) -> list[int]:
     tau = shape.steps * len(COLUMNS)
     scales = tau + shape.steps * shape.images
     return [tau, scales, scales + 2, scales + 3]
-
-
-@contextmanager
-def _tuned_convolutions() -> Iterator[None]:
-    """cuDNN measures which of its kernels is fastest for a shape when it first meets it, and keeps to that."""
-    before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = True
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.benchmark = before

@@ -1,4 +1,4 @@
-"""Libraries as whoever wants speed would set them, for every peer alike."""
+"""cuDNN at its best, for our own programs and for whatever they are compared with."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,8 +7,8 @@ import torch
 
 
 @contextmanager
-def at_their_best() -> Iterator[None]:
-    """cuDNN measures which of its kernels is fastest for a shape when it first meets it."""
+def tuned_convolutions() -> Iterator[None]:
+    """cuDNN measures which of its kernels is fastest for a shape when it first meets it, and keeps to that."""
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = True
     try:
