@@ -69,7 +69,7 @@ def test_each_part_may_be_absent(absent: str, layout: Layout, device: str) -> No
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("D", [30, 32])
-@pytest.mark.parametrize(("N", "H", "G"), [(1, 1, 1), (2, 2, 1), (3, 3, 3), (3, 6, 3)], ids=str)
+@pytest.mark.parametrize(("N", "H", "G"), [(1, 1, 1), (2, 2, 1), (3, 3, 3), (5, 2, 1), (3, 6, 3)], ids=str)
 def test_around_a_block(N: int, H: int, G: int, D: int, layout: Layout, device: str) -> None:
     arguments = inputs(device, 2, N, H, G, D)
     check(**arguments, layout=layout, v=random(device, 2, N, G, D), config=SMALL)
