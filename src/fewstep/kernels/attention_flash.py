@@ -138,7 +138,7 @@ def _heuristic(problem: Problem, width: int) -> Config:
     softmax of one runs beside the products of the other."""
     if problem.q.dtype == torch.float32:
         return {"BLOCK_N": 32, "BLOCK_M": 32, "num_warps": 4, "num_stages": 1}
-    B, H, _, N, M, _ = problem.sizes
+    B, H, _, N, M, D = problem.sizes
     is_large = problem.arch in LARGE_SHARED_MEMORY
     BLOCK_N = 128 if triton.cdiv(N, 128) * H * B >= MULTIPROCESSORS else 64
     BLOCK_M, warps = 64, BLOCK_N // 16
@@ -148,6 +148,8 @@ def _heuristic(problem: Problem, width: int) -> Config:
         BLOCK_M, warps = 64 if is_large else 32, 8
     elif width > 64 and is_large and BLOCK_N == 128 and M >= 1024:
         BLOCK_M = 128
+    elif width > 64 and not is_large and D % 64:
+        BLOCK_M = 32  # masks of rows and columns take registers too, and 64 keys would spill
     stages = 3 if width <= 64 else 2
     is_tma = problem.arch >= 90
     return {"BLOCK_N": BLOCK_N, "BLOCK_M": BLOCK_M, "IS_TMA": is_tma, "num_warps": warps, "num_stages": stages}
