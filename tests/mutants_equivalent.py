@@ -25,6 +25,9 @@ WHOLE_HEADS = [
 NO_KEYS = "without keys every exp2(-inf - top) is 0, whatever top is"
 BIAS_OF_FIRST = "first += tl.load(bias_ptr + d, mask=d < D, other=0.0).to(tl.float32)[None, :]"
 
+HALVES = "HALVES: tl.constexpr = 2 if BLOCK_N >= 256 else 1  # a wide tile ends in two goes, or its registers overflow"
+PART = "write(y, m0, n1, M, N, T, part_ptr, None, None, 0, 0, 0, IS_ONE_SAMPLE)"
+
 EQUIVALENT = [
     Equivalent("ada_norm.py", "weight = load_row(weight_ptr, 0, n, d, mask, D, 0, None, 1.0)", "0 -> 1", NO_STRIDE),
     Equivalent("ada_norm.py", "bias = load_row(bias_ptr, 0, n, d, mask, D, 0, None, 0.0)", "0 -> 1", NO_STRIDE),
@@ -60,4 +63,12 @@ EQUIVALENT = [
             "MASK_ROWS and MASK_COLUMNS -> MASK_ROWS or MASK_COLUMNS",
         )
     ),
+    *(
+        Equivalent("matmul.py", HALVES, change, "in how many goes a tile is written changes no value")
+        for change in (
+            "2 if BLOCK_N >= 256 else 1 -> 2 if not BLOCK_N >= 256 else 1",
+            "BLOCK_N >= 256 -> BLOCK_N > 256",
+        )
+    ),
+    Equivalent("matmul.py", PART, "0 -> 1", "strides of a gate and a residual that are absent"),
 ]
