@@ -106,6 +106,14 @@ def test_a_sum_that_is_needed_before_its_norm_stays(device: str) -> None:
 LOOKALIKES: dict[str, tuple[Any, ...]] = {
     "scale without one": (lambda s, x, m: layer(x) * m[:, None] + m[:, None], {"layer_norm": 1}, X, M),
     "two plus scale": (lambda s, x, m: layer(x) * (2 + m[:, None]) + m[:, None], {"layer_norm": 1}, X, M),
+    "one with a factor": (
+        lambda s, x, m: layer(x) * torch.add(m[:, None], 1, alpha=2) + m[:, None],
+        *({"layer_norm": 1}, X, M),
+    ),
+    "eps with a factor": (
+        lambda s, x: x * torch.rsqrt(torch.add(x.pow(2).mean(-1, keepdim=True), 1e-3, alpha=99)),
+        *({}, X),
+    ),
     "shift first": (lambda s, x, m: (layer(x) + m[:, None]) * (1 + m[:, None]), {"layer_norm": 1}, X, M),
     "norm used twice": (
         lambda s, x, m: (lambda y: y * (1 + m[:, None]) + m[:, None] + y)(layer(x)),

@@ -12,6 +12,7 @@ from fewstep.engine.backends.torch.fuse.graph import (
     constant,
     insert_constant,
     is_call,
+    is_plain_add,
     only_user,
     other_operand,
 )
@@ -23,7 +24,7 @@ def move_biases(module: GraphModule, report: Report) -> None:
     for node in calls(module.graph, aten.conv2d.default):
         total: Any = only_user(node)
         bias = constant(module, argument(node, 2, "bias"))
-        if bias is None or not is_call(total, aten.add.Tensor) or total.kwargs:
+        if bias is None or not is_plain_add(total):
             continue
         linear = _per_channel_linear(other_operand(total, node))
         offset = None if linear is None else constant(module, argument(linear, 2, "bias"))

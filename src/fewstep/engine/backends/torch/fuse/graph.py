@@ -59,6 +59,11 @@ def is_call(node: Any, *targets: object) -> bool:
     return isinstance(node, Node) and node.op == "call_function" and node.target in targets
 
 
+def is_plain_add(node: Any) -> bool:
+    """Whether it is a sum without torch.add's factor alpha."""
+    return is_call(node, aten.add.Tensor) and not node.kwargs
+
+
 def calls(graph: Graph, *targets: object) -> list[Node]:
     return [node for node in graph.nodes if is_call(node, *targets)]
 

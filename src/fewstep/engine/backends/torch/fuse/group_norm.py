@@ -9,12 +9,13 @@ from fewstep.engine.backends.torch.fuse.graph import (
     insert,
     insert_item,
     is_call,
+    is_plain_add,
     only_user,
     positions,
     replace,
     shape,
 )
-from fewstep.engine.backends.torch.fuse.modulation import flattened, is_plain_add, modulation_of, sum_of
+from fewstep.engine.backends.torch.fuse.modulation import flattened, modulation_of, sum_of
 from fewstep.engine.backends.torch.fuse.report import Report
 from fewstep.kernels.group_norm import group_norm
 

@@ -5,7 +5,17 @@ from typing import Any
 
 from torch.fx import GraphModule
 
-from fewstep.engine.backends.torch.fuse.graph import arguments, aten, calls, insert, is_call, replace, shape, uncast
+from fewstep.engine.backends.torch.fuse.graph import (
+    arguments,
+    aten,
+    calls,
+    insert,
+    is_call,
+    is_plain_add,
+    replace,
+    shape,
+    uncast,
+)
 from fewstep.engine.backends.torch.fuse.report import Report
 from fewstep.kernels.linear_attention import linear_attention
 
@@ -28,7 +38,7 @@ def fuse_linear_attention(module: GraphModule, report: Report) -> None:
 
 def _matched(node: Any) -> tuple[Any, Any, Any, float] | None:
     numerator, denominator = map(uncast, arguments(node))
-    if not is_call(denominator, aten.add.Tensor) or not isinstance(denominator.args[1], float):
+    if not is_plain_add(denominator) or not isinstance(denominator.args[1], float):
         return None
     weights, eps = uncast(denominator.args[0]), denominator.args[1]
     if not is_call(numerator, aten.slice.Tensor) or not is_call(weights, aten.slice.Tensor):

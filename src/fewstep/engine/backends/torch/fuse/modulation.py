@@ -5,7 +5,15 @@ from dataclasses import dataclass
 
 from torch.fx import Node
 
-from fewstep.engine.backends.torch.fuse.graph import aten, insert, is_call, only_user, other_operand, shape
+from fewstep.engine.backends.torch.fuse.graph import (
+    aten,
+    insert,
+    is_call,
+    is_plain_add,
+    only_user,
+    other_operand,
+    shape,
+)
 
 OfSample = Callable[[Node], bool]
 
@@ -27,7 +35,7 @@ def modulation_of(y: Node, is_modulation: OfSample) -> Modulation | None:
     one_plus = other_operand(scaled, y)
     if is_call(one_plus, aten.unsqueeze.default):
         one_plus = one_plus.args[0]
-    if not is_call(one_plus, aten.add.Tensor) or one_plus.args[1] != 1:
+    if not is_plain_add(one_plus) or one_plus.args[1] != 1:
         return None
     end, scale = only_user(scaled), one_plus.args[0]
     if end is None or not is_plain_add(end):
@@ -36,10 +44,6 @@ def modulation_of(y: Node, is_modulation: OfSample) -> Modulation | None:
     if not all(isinstance(m, Node) and is_modulation(m) for m in (scale, shift)):
         return None
     return Modulation(scale, shift, end)
-
-
-def is_plain_add(node: Node) -> bool:
-    return is_call(node, aten.add.Tensor) and not node.kwargs
 
 
 def sum_of(x: Node) -> tuple[Node, Node] | None:

@@ -14,6 +14,7 @@ from fewstep.engine.backends.torch.fuse.graph import (
     insert,
     insert_item,
     is_call,
+    is_plain_add,
     only_user,
     other_operand,
     positions,
@@ -78,7 +79,7 @@ def _norm(node: Node) -> Norm | None:
 def _written_out_rms(module: GraphModule, rsqrt: Node) -> Norm | None:
     """x * rsqrt(mean(x^2) + eps) * weight + bias, with casts to float32 and back, as diffusers' RMSNorm writes it."""
     plus_eps: Any = rsqrt.args[0]
-    if not is_call(plus_eps, aten.add.Tensor) or not isinstance(plus_eps.args[1], float):
+    if not is_plain_add(plus_eps) or not isinstance(plus_eps.args[1], float):
         return None
     mean = plus_eps.args[0]
     if not is_call(mean, aten.mean.dim) or mean.args[1:] != ([-1], True):

@@ -17,6 +17,7 @@ from fewstep.engine.backends.torch.fuse.graph import (
     insert_constant,
     insert_item,
     is_call,
+    is_plain_add,
     shape,
     uncast,
 )
@@ -83,7 +84,7 @@ def _rewrite(node: Node, streams: list[tuple[Any, ...]], cos: Node, sin: Node, e
 def _rotated(module: GraphModule, heads: Any) -> Rotated | None:
     """x * cos + (-x_odd, x_even) * sin of neighbouring pairs, as diffusers' apply_rotary_emb writes it."""
     total = uncast(_heads_first(heads))
-    if not is_call(total, aten.add.Tensor) or total.kwargs:
+    if not is_plain_add(total):
         return None
     straight, crossed = map(uncast, total.args)
     if not is_call(straight, aten.mul.Tensor) or not is_call(crossed, aten.mul.Tensor):
