@@ -3,8 +3,8 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 pytho
   $(shell $(p) -c 'import sys; print(sys.version_info >= (3, 11) or "")' 2>/dev/null),$(p))))
 VENV ?= .venv
 BIN := $(VENV)/bin
-CXX_FILES := $(wildcard runtime/*.cc runtime/*/*.cc runtime/*/*.h runtime/*/*/*.h)
-BUILD_INPUTS := pyproject.toml constraints.txt CMakeLists.txt $(filter-out runtime/tests/%,$(CXX_FILES))
+CXX_FILES := $(shell find runtime -name "*.cc" -o -name "*.h")
+BUILD_INPUTS := pyproject.toml constraints.txt CMakeLists.txt $(filter-out runtime/tests/% runtime/fuzz/%,$(CXX_FILES))
 INSTALL := $(BIN)/python -m pip install --quiet --editable
 
 # For the isolated build too; pip 25.3 and later read the second name there.

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "fewstep/plan.h"
+
+namespace fewstep {
+
+// Where a plan runs: its arena, weights and kernels, prepared once.
+//
+// 1. write, run and read follow each other on one thread at a time; Program serialises them.
+// 2. run executes the plan's stages for N steps (1 for a network). It allocates nothing, and throws DeviceError.
+// 3. After Fault::fatal every call throws the same error.
+class Device {
+ public:
+  virtual ~Device() = default;
+  virtual void write(std::int32_t value, std::span<const std::byte> data) = 0;  // contiguous, of an input's view
+  virtual void prepare() = 0;  // runs the stage "tables", after its inputs were written
+  virtual void run(std::int64_t steps) = 0;
+  virtual void read(std::int32_t value, std::span<std::byte> data) = 0;
+  virtual std::string describe() const = 0;  // JSON: what it is, what it chose, what it counts
+};
+
+struct CpuOptions {
+  int threads = 1;   // at least 1
+  std::string blas;  // path of libscipy_openblas.so, or empty: our own products alone
+};
+std::unique_ptr<Device> make_cpu_device(std::shared_ptr<const Plan> plan, const CpuOptions& options);
+
+struct CudaOptions {
+  int index = 0;
+  std::string driver = "libcuda.so.1";
+  bool graph = true;  // false: launch one by one
+};
+std::unique_ptr<Device> make_cuda_device(std::shared_ptr<const Plan> plan, const CudaOptions& options);
+
+}  // namespace fewstep

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "fewstep/op.h"
+#include "fewstep/value.h"
+
+namespace fewstep {
+
+struct Buffer {
+  std::int64_t offset = 0, bytes = 0;
+};
+
+struct Weight {
+  std::string name;
+  Dtype dtype = Dtype::u8;
+  std::vector<std::int64_t> shape;
+  std::span<const std::byte> bytes;
+};
+
+struct ScheduleRows {  // of tau, coefficients or scales: the input, and the weight it is filled from
+  std::int32_t value = -1, weight = -1;
+};
+
+struct ScheduleTable {
+  std::map<std::int64_t, std::int64_t> counts;  // steps -> first row
+  std::int64_t rows = 0;
+  ScheduleRows tau, coefficients, scales;
+};
+
+// A checked plan (docs/plan.md): every index, view and shape in it is legal, so that what runs it checks nothing again.
+struct Plan {
+  std::string device, precision, model, certificate;  // model, certificate: their JSON text, the latter may be empty
+  std::vector<std::int64_t> architectures;
+  std::int64_t ptx = 0, batch = 0, arena = 0;
+  std::vector<Buffer> buffers;
+  std::vector<Weight> weights;
+  std::vector<Value> values;
+  std::map<std::string, std::int32_t> inputs, outputs;
+  std::optional<ScheduleTable> schedule;  // none for a network
+  std::vector<Stage> stages;
+  std::shared_ptr<const void> storage;  // what the weights lie in
+};
+
+// Reads and checks a file: mapped read-only, never copied. Throws PlanError, one line that names the place and the
+// cause.
+Plan open_plan(const std::filesystem::path& path);
+// The same for a file's bytes, which `storage` keeps alive.
+Plan parse_plan(std::span<const std::byte> file, std::shared_ptr<const void> storage);
+
+}  // namespace fewstep

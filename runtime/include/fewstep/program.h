@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+
+#include "fewstep/device.h"
+#include "fewstep/plan.h"
+
+namespace fewstep {
+
+// Names to contiguous bytes in the value's own type and shape.
+using Inputs = std::map<std::string, std::span<const std::byte>, std::less<>>;
+using Outputs = std::map<std::string, std::span<std::byte>, std::less<>>;
+
+// A plan on a device, ready to run.
+//
+// 1. Calls from several threads are served one after another.
+// 2. The same inputs, steps and device give the same bytes.
+class Program {
+ public:
+  Program(std::shared_ptr<const Plan> plan, std::unique_ptr<Device> device);
+
+  const Plan& plan() const noexcept { return *plan_; }
+  std::string describe() const { return device_->describe(); }
+
+  // steps: one of the schedule's counts, or 1 for a network. Every input and output of the plan must be there with its
+  // exact size. Throws std::invalid_argument, or DeviceError: numerical if the output "flag" is set.
+  void run(std::int64_t steps, const Inputs& inputs, const Outputs& outputs);
+
+  // Replaces the rows of the schedule: tau (rows), coefficients (rows, 9 or 11), scales (rows, 2).
+  void set_schedule(std::span<const float> tau, std::span<const float> coefficients, std::span<const float> scales);
+
+ private:
+  std::shared_ptr<const Plan> plan_;
+  std::unique_ptr<Device> device_;
+  std::mutex mutex_;
+};
+
+}  // namespace fewstep

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "fewstep/plan.h"
+
+namespace fewstep::cpu {
+
+// Which step of a run it is: `row` of the schedule, i of the loop.
+struct Moment {
+  std::int64_t row = 0, step = 0;
+};
+
+// Where a value lies. Kernels see views whose arena addresses are fixed for the life of the device.
+struct Operand {
+  std::byte* base = nullptr;  // at the value's offset; null if it was left out
+  const Value* value = nullptr;
+
+  explicit operator bool() const noexcept { return base != nullptr; }
+  template <typename T>
+  T* at(Moment moment) const noexcept {
+    return reinterpret_cast<T*>(base) + moment.row * value->row + moment.step * value->step;
+  }
+};
+
+// One operation, prepared: everything that can be known before a run is known, weights are packed, scratch is
+// allocated.
+//
+// 1. run is called by each of `threads` threads, once for each phase; a barrier lies between phases and between
+// kernels.
+// 2. run allocates nothing, throws nothing and writes nothing but its outputs and its own scratch.
+// 3. Its result does not depend on `threads` in any bit.
+class Kernel {
+ public:
+  virtual ~Kernel() = default;
+  virtual int phases() const noexcept { return 1; }
+  virtual void run(Moment moment, int phase, int thread, int threads) noexcept = 0;
+};
+
+}  // namespace fewstep::cpu
