@@ -21,8 +21,24 @@ class BundleError(FewstepError):
     """A bundle is damaged, incomplete or hostile. Nothing of it was run."""
 
 
+class PlanError(FewstepError):
+    """A plan is damaged, hostile, of another version or for another device. Nothing of it was run."""
+
+
+class LoweringError(FewstepError):
+    """A network has an operation that plans have not; the message names it and the backend that can run it."""
+
+
 class BackendError(FewstepError, RuntimeError):
     """A backend could not be made or failed while it ran."""
+
+
+class DeviceError(BackendError):
+    """A device failed. fault: out_of_memory, capture, numerical, unavailable, or fatal: then only a new process helps."""
+
+    def __init__(self, message: str, fault: str) -> None:
+        super().__init__(message)
+        self.fault = fault
 
 
 class OutputError(FewstepError, OSError):
