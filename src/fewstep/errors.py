@@ -34,7 +34,7 @@ class BackendError(FewstepError, RuntimeError):
 
 
 class DeviceError(BackendError):
-    """A device failed. fault: out_of_memory, capture, numerical, unavailable, or fatal: then only a new process helps."""
+    """A device failed. fault: out_of_memory, capture, numerical, unavailable, or fatal, when only a new process helps."""
 
     def __init__(self, message: str, fault: str) -> None:
         super().__init__(message)
