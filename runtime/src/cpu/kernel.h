@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "fewstep/plan.h"
 
@@ -36,6 +37,7 @@ class Kernel {
  public:
   virtual ~Kernel() = default;
   virtual int phases() const noexcept { return 1; }
+  virtual std::string choice() const { return {}; }  // the algorithm, for people, where there are several
   virtual void run(Moment moment, int phase, int thread, int threads) noexcept = 0;
 };
 
