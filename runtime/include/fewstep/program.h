@@ -28,8 +28,8 @@ class Program {
   const Plan& plan() const noexcept { return *plan_; }
   std::string describe() const { return device_->describe(); }
 
-  // steps: one of the schedule's counts, or 1 for a network. Every input and output of the plan must be there with its
-  // exact size. Throws std::invalid_argument, or DeviceError: numerical if the output "flag" is set.
+  // steps: one of the schedule's counts, or 1 for a network. Every input must be there, and the outputs that are wanted,
+  // each with its exact size. Throws std::invalid_argument, or DeviceError: numerical if the output "flag" is set.
   void run(std::int64_t steps, const Inputs& inputs, const Outputs& outputs);
 
   // Replaces the rows of the schedule: tau (rows), coefficients (rows, 9 or 11), scales (rows, 2).
