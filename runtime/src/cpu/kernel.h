@@ -37,7 +37,12 @@ class Kernel {
  public:
   virtual ~Kernel() = default;
   virtual int phases() const noexcept { return 1; }
-  virtual std::string choice() const { return {}; }  // the algorithm, for people, where there are several
+  virtual std::string choice() const { return {}; }           // the algorithm, for people, where there are several
+  virtual std::size_t scratch() const noexcept { return 0; }  // bytes of it, packed weights included
+  virtual bool alone() const noexcept { return false; }       // so little work that thread 0 does it, called as 1 of 1
+  // Called after a run: what was wrong with the caller's data since the last call, such as an index out of range.
+  // A kernel that meets such data goes on without touching memory that is not its own.
+  virtual std::string take_fault() { return {}; }
   virtual void run(Moment moment, int phase, int thread, int threads) noexcept = 0;
 };
 
