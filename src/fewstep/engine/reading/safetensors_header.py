@@ -6,6 +6,7 @@ Layout: u64 little-endian length N, N bytes of JSON, then the tensors' bytes wit
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from mmap import mmap
 
 from fewstep.engine.checks import choice, refuse, sequence, text, whole
 from fewstep.engine.reading import strict_json
@@ -37,15 +38,20 @@ class Tensor:
 
 def read_header(data: bytes, file: str) -> list[Tensor]:
     """The tensors of a safetensors file by rising offset. Raises InputError naming `file` and the tensor."""
-    length, room = int.from_bytes(data[:8], "little"), min(MAX_HEADER, len(data) - 8)
+    return read_container(data, file, MAX_HEADER)[1]
+
+
+def read_container(data: bytes | mmap, file: str, max_header: int) -> tuple[dict[str, str], list[Tensor]]:
+    """The metadata too, of a header of at most max_header bytes."""
+    length, room = int.from_bytes(data[:8], "little"), min(max_header, len(data) - 8)
     if length > room:
         raise InputError(
-            f"{file}: expected a safetensors header of at most {MAX_HEADER} bytes, got {length} of {len(data)}"
+            f"{file}: expected a safetensors header of at most {max_header} bytes, got {length} of {len(data)}"
         )
     header = data[8 : 8 + length]
     if not header.startswith(b"{"):
         raise refuse(f"{file}: header", "a JSON object", header[:16])
-    entries = strict_json.loads(header, f"{file}: header", MAX_HEADER)
+    entries = strict_json.loads(header, f"{file}: header", max_header)
     metadata = entries.pop(METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise refuse(f"{file}: {METADATA}", "an object of strings", metadata)
@@ -61,7 +67,7 @@ def read_header(data: bytes, file: str) -> list[Tensor]:
         end += tensor.length
     if end != len(data):
         raise refuse(file, f"{end} bytes, as its header says", len(data))
-    return tensors
+    return metadata, tensors
 
 
 def _tensor(name: str, entry: object, start: int, size: int, file: str) -> Tensor:
