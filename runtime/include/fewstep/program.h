@@ -7,6 +7,7 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "fewstep/device.h"
 #include "fewstep/plan.h"
@@ -26,10 +27,11 @@ class Program {
   Program(std::shared_ptr<const Plan> plan, std::unique_ptr<Device> device);
 
   const Plan& plan() const noexcept { return *plan_; }
-  std::string describe() const { return device_->describe(); }
+  std::string describe() const;  // the device's
 
-  // steps: one of the schedule's counts, or 1 for a network. Every input must be there, and the outputs that are wanted,
-  // each with its exact size. Throws std::invalid_argument, or DeviceError: numerical if the output "flag" is set.
+  // steps: one of the schedule's counts, or 1 for a network. Every input must be there, and the outputs that are
+  // wanted, each with its exact size. Throws std::invalid_argument, or DeviceError: numerical if the output "flag" is
+  // set.
   void run(std::int64_t steps, const Inputs& inputs, const Outputs& outputs);
 
   // Replaces the rows of the schedule: tau (rows), coefficients (rows, 9 or 11), scales (rows, 2).
@@ -38,7 +40,8 @@ class Program {
  private:
   std::shared_ptr<const Plan> plan_;
   std::unique_ptr<Device> device_;
-  std::mutex mutex_;
+  std::vector<std::int32_t> flag_;  // of each image, if the plan tells
+  mutable std::mutex mutex_;
 };
 
 }  // namespace fewstep

@@ -1,0 +1,47 @@
+#include "cpu/barrier.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace fewstep::cpu {
+namespace {
+
+void pause() noexcept {
+#if defined(__x86_64__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("isb");
+#endif
+}
+
+}  // namespace
+
+void await_change(const std::atomic<std::uint32_t>& word, std::uint32_t old,
+                  std::chrono::nanoseconds patience) noexcept {
+  using Clock = std::chrono::steady_clock;
+  if (patience.count() > 0) {
+    const Clock::time_point end = Clock::now() + patience;
+    do {
+      for (int i = 0; i < 32; ++i) {
+        if (word.load(std::memory_order_acquire) != old) return;
+        pause();
+      }
+    } while (Clock::now() < end);
+  }
+  word.wait(old, std::memory_order_acquire);
+}
+
+void Barrier::meet() noexcept {
+  if (threads_ == 1) return;
+  const std::uint32_t round = round_.load(std::memory_order_relaxed);
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 < threads_) {
+    await_change(round_, round, patience_);
+    return;
+  }
+  arrived_.store(0, std::memory_order_relaxed);
+  round_.store(round + 1, std::memory_order_release);
+  round_.notify_all();
+}
+
+}  // namespace fewstep::cpu

@@ -1,0 +1,88 @@
+#include "fewstep/device.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "cpu/blas.h"
+#include "cpu/isa.h"
+#include "cpu/operands.h"
+#include "cpu/pool.h"
+#include "cpu/stages.h"
+#include "cpu/transfer.h"
+#include "fewstep/error.h"
+#include "json_string.h"
+
+namespace fewstep {
+namespace {
+
+class CpuDevice : public Device {
+ public:
+  CpuDevice(std::shared_ptr<const Plan> plan, const CpuOptions& options)
+      : plan_(std::move(plan)),
+        blas_path_(options.blas),
+        pool_(options.threads),
+        operands_(plan_),
+        isa_(cpu::best_isa()),
+        blas_(blas_path_.empty() ? std::nullopt : std::make_optional<cpu::Blas>(blas_path_)),
+        stages_(*plan_, operands_, {isa_, options.threads, blas_ ? &*blas_ : nullptr}) {}
+
+  void write(std::int32_t value, std::span<const std::byte> data) override {
+    const cpu::Operand operand = operands_[value];
+    cpu::copy_in(*operand.value, operand.base, data.data());
+  }
+
+  void read(std::int32_t value, std::span<std::byte> data) override {
+    const cpu::Operand operand = operands_[value];
+    cpu::copy_out(*operand.value, operand.base, data.data());
+  }
+
+  void prepare() override {
+    stages_.prepare(pool_);
+    refuse_faults();
+  }
+
+  void run(std::int64_t steps) override {
+    stages_.run(steps, pool_);
+    refuse_faults();
+    ++runs_;
+  }
+
+  std::string describe() const override {
+    return "{\"device\": \"cpu\", \"isa\": " + json_string(cpu::name_of(isa_)) +
+           ", \"threads\": " + std::to_string(pool_.threads()) +
+           ", \"blas\": " + json_string(blas_ ? blas_path_ : "none") + ", \"arena\": " + std::to_string(plan_->arena) +
+           ", \"weights\": " + std::to_string(operands_.weight_bytes()) +
+           ", \"scratch\": " + std::to_string(stages_.scratch()) + ", \"runs\": " + std::to_string(runs_) +
+           ", \"ops\": " + stages_.describe() + "}";
+  }
+
+ private:
+  void refuse_faults() const {
+    if (const std::string fault = stages_.take_fault(); !fault.empty()) throw std::invalid_argument(fault);
+  }
+
+  const std::shared_ptr<const Plan> plan_;
+  const std::string blas_path_;
+  cpu::Pool pool_;
+  const cpu::Operands operands_;
+  const cpu::Isa isa_;
+  const std::optional<cpu::Blas> blas_;
+  const cpu::Stages stages_;
+  std::int64_t runs_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Device> make_cpu_device(std::shared_ptr<const Plan> plan, const CpuOptions& options) {
+  if (plan->device != "cpu") {
+    throw DeviceError(Fault::unavailable,
+                      "the plan is for the device " + plan->device + ", not for cpu: compile it anew");
+  }
+  return std::make_unique<CpuDevice>(std::move(plan), options);
+}
+
+}  // namespace fewstep

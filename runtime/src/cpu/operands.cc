@@ -1,0 +1,69 @@
+#include "cpu/operands.h"
+
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "cpu/half.h"
+#include "fewstep/error.h"
+
+namespace fewstep::cpu {
+namespace {
+
+bool is_half(Dtype dtype) noexcept { return dtype == Dtype::f16 || dtype == Dtype::bf16; }
+
+void widen(const Weight& weight, std::byte* to) noexcept {
+  for (std::size_t i = 0; i < weight.bytes.size() / 2; ++i) {
+    std::uint16_t half;
+    std::memcpy(&half, weight.bytes.data() + 2 * i, sizeof half);
+    const float wide = weight.dtype == Dtype::f16 ? of_f16(half) : of_bf16(half);
+    std::memcpy(to + 4 * i, &wide, sizeof wide);
+  }
+}
+
+}  // namespace
+
+Operands::Operands(std::shared_ptr<const Plan> plan) : plan_(std::move(plan)), arena_(plan_->arena) {
+  std::vector<Place> places(plan_->weights.size(), Place{nullptr, Dtype::u8});
+  values_ = plan_->values;
+  bases_.reserve(values_.size());
+  for (std::size_t i = 0; i < values_.size(); ++i) {
+    Value& value = values_[i];
+    std::byte* data;
+    if (value.buffer >= 0) {
+      if (is_half(value.dtype)) {
+        throw PlanError("value " + std::to_string(i) + " is a buffer of halves: between operations a CPU has f32 only");
+      }
+      data = arena_.data() + plan_->buffers[static_cast<std::size_t>(value.buffer)].offset;
+    } else {
+      const auto weight = static_cast<std::size_t>(value.weight);
+      if (places[weight].data == nullptr) places[weight] = place_of(plan_->weights[weight]);
+      value.dtype = places[weight].dtype;
+      data = const_cast<std::byte*>(places[weight].data);  // no operation writes a weight
+    }
+    bases_.push_back(data + value.offset * static_cast<std::int64_t>(bytes_of(value.dtype)));
+  }
+}
+
+Operands::Place Operands::place_of(const Weight& weight) {
+  const bool half = is_half(weight.dtype);
+  const bool aligned = reinterpret_cast<std::uintptr_t>(weight.bytes.data()) % bytes_of(weight.dtype) == 0;
+  if (!half && aligned) return {weight.bytes.data(), weight.dtype};
+  const std::size_t bytes = weight.bytes.size() * (half ? 2 : 1);
+  const auto& copy = copies_.emplace_back(std::make_unique_for_overwrite<std::byte[]>(bytes));
+  weight_bytes_ += bytes;
+  if (half) {
+    widen(weight, copy.get());
+  } else {
+    std::memcpy(copy.get(), weight.bytes.data(), bytes);
+  }
+  return {copy.get(), half ? Dtype::f32 : weight.dtype};
+}
+
+Operand Operands::operator[](std::int32_t value) const noexcept {
+  if (value < 0) return {};
+  const auto i = static_cast<std::size_t>(value);
+  return {bases_[i], &values_[i]};
+}
+
+}  // namespace fewstep::cpu

@@ -1,0 +1,101 @@
+#include "cpu/stages.h"
+
+#include <new>
+#include <string_view>
+#include <utility>
+
+#include "cpu/make_kernel.h"
+#include "fewstep/error.h"
+#include "json_string.h"
+
+namespace fewstep::cpu {
+namespace {
+
+std::vector<Operand> resolved(const std::vector<std::int32_t>& values, const Operands& operands) {
+  std::vector<Operand> result;
+  for (const std::int32_t value : values) result.push_back(operands[value]);
+  return result;
+}
+
+}  // namespace
+
+Stages::Stages(const Plan& plan, const Operands& operands, const Means& means) {
+  for (const Stage& stage : plan.stages) {
+    Sequence& sequence = sequences_.emplace_back();
+    names_.push_back(stage.name);
+    for (const Op& op : stage.ops) {
+      Problem& problem = problems_.emplace_back(Problem{
+          op, resolved(op.inputs, operands), resolved(op.outputs, operands), means.isa, means.threads, means.blas});
+      try {
+        sequence.append(make_kernel(problem), accesses_of(op, plan));
+      } catch (const std::bad_alloc&) {
+        throw DeviceError(Fault::out_of_memory, "op " + op.name + ": no memory for its weights and scratch");
+      }
+    }
+    if (stage.name == "tables") tables_.push_back({&sequence, {}});
+  }
+  if (!plan.schedule) {
+    runs_.emplace(1, passes_of(plan, 1, 0));
+    return;
+  }
+  for (const auto& [steps, row] : plan.schedule->counts) runs_.emplace(steps, passes_of(plan, steps, row));
+}
+
+Stages::Passes Stages::passes_of(const Plan& plan, std::int64_t steps, std::int64_t row) const {
+  Passes passes;
+  for (std::size_t i = 0; i < plan.stages.size(); ++i) {
+    const Stage& stage = plan.stages[i];
+    if (stage.name == "tables" || (stage.name == "modulation" && stage.steps != steps)) continue;
+    const std::int64_t times = stage.name == "step" ? steps : 1;
+    for (std::int64_t step = 0; step < times; ++step) passes.push_back({&sequences_[i], {row + step, step}});
+  }
+  return passes;
+}
+
+void Stages::walk(const Passes& passes, Pool& pool) {
+  pool.run([&](int thread) {
+    for (const Pass& pass : passes) {
+      if (&pass != passes.data()) pool.meet();
+      pass.sequence->run(pass.moment, thread, pool);
+    }
+  });
+}
+
+void Stages::prepare(Pool& pool) const { walk(tables_, pool); }
+
+void Stages::run(std::int64_t steps, Pool& pool) const { walk(runs_.at(steps), pool); }
+
+std::string Stages::take_fault() const {
+  std::string fault;
+  std::size_t op = 0;
+  for (const Sequence& sequence : sequences_) {
+    for (std::size_t i = 0; i < sequence.size(); ++i, ++op) {
+      std::string own = sequence.kernel(i).take_fault();
+      if (!own.empty() && fault.empty()) fault = "op " + problems_[op].op.name + ": " + own;
+    }
+  }
+  return fault;
+}
+
+std::size_t Stages::scratch() const noexcept {
+  std::size_t bytes = 0;
+  for (const Sequence& sequence : sequences_) {
+    for (std::size_t i = 0; i < sequence.size(); ++i) bytes += sequence.kernel(i).scratch();
+  }
+  return bytes;
+}
+
+std::string Stages::describe() const {
+  std::string text;
+  std::size_t op = 0;
+  for (std::size_t stage = 0; stage < sequences_.size(); ++stage) {
+    for (std::size_t i = 0; i < sequences_[stage].size(); ++i, ++op) {
+      text += std::string(text.empty() ? "[" : ", ") + "{\"stage\": " + json_string(names_[stage]) +
+              ", \"op\": " + json_string(problems_[op].op.kind) + ", \"name\": " + json_string(problems_[op].op.name) +
+              ", \"choice\": " + json_string(sequences_[stage].kernel(i).choice()) + "}";
+    }
+  }
+  return text.empty() ? "[]" : text + "]";
+}
+
+}  // namespace fewstep::cpu

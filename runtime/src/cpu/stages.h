@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "cpu/kernels.h"
+#include "cpu/operands.h"
+#include "cpu/sequence.h"
+#include "fewstep/plan.h"
+
+namespace fewstep::cpu {
+
+// What a CPU has to make kernels with.
+struct Means {
+  Isa isa = Isa::portable;
+  int threads = 1;
+  const Blas* blas = nullptr;
+};
+
+// A plan's stages as kernels, and the order in which a run of N steps goes through them.
+class Stages {
+ public:
+  Stages(const Plan& plan, const Operands& operands, const Means& means);  // throws PlanError, DeviceError
+
+  void prepare(Pool& pool) const;                  // the stage "tables", if there is one
+  void run(std::int64_t steps, Pool& pool) const;  // a count of the schedule, or 1
+  std::string take_fault() const;                  // of all kernels: empty, or the op's name and what was wrong
+
+  std::size_t scratch() const noexcept;  // bytes
+  std::string describe() const;          // JSON: a list of ops
+
+ private:
+  struct Pass {
+    const Sequence* sequence;
+    Moment moment;
+  };
+  using Passes = std::vector<Pass>;
+  Passes passes_of(const Plan& plan, std::int64_t steps, std::int64_t row) const;
+  static void walk(const Passes& passes, Pool& pool);
+
+  std::deque<Problem> problems_;    // in the order of the plan's ops
+  std::deque<Sequence> sequences_;  // one for each stage
+  std::vector<std::string> names_;  // of stages
+  Passes tables_;
+  std::map<std::int64_t, Passes> runs_;  // steps -> what runs
+};
+
+}  // namespace fewstep::cpu
