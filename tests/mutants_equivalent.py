@@ -22,6 +22,7 @@ WHOLE_HEADS = [
     ("attention_flash.py", "q = load_tile(q_ptr, N - n, D, stride_qn * UNIT, 1, BLOCK_N, BLOCK_D, True, D < BLOCK_D)"),
     ("attention_flash.py", "k = load_tile(k_row, left, D, stride_km * UNIT, 1, BLOCK_M, BLOCK_D, MASKED, D < BLOCK_D)"),
 ]
+TOTAL = "factor = (y_scale / tl.where(total > 0, total, 1.0))[:, None]  # no key: 0, not NaN"
 NO_KEYS = "without keys every exp2(-inf - top) is 0, whatever top is"
 BIAS_OF_FIRST = "first += tl.load(bias_ptr + d, mask=d < D, other=0.0).to(tl.float32)[None, :]"
 
@@ -71,4 +72,53 @@ EQUIVALENT = [
         )
     ),
     Equivalent("matmul.py", PART, "0 -> 1", "strides of a gate and a residual that are absent"),
+    *(
+        Equivalent(file, line, change, why)
+        for file, top in (
+            ("attention_flash.py", "higher"),
+            ("attention_small.py", "top"),
+            ("attention_wide.py", "higher"),
+        )
+        for line, change, why in (
+            (
+                f"p = tl.exp2(s * scale - ({top} * scale - 8.0 * IS_FP8)[:, None])",
+                "8.0 * IS_FP8 -> 8.0",
+                "probabilities and their total are 256 times as large, exactly",
+            ),
+            (
+                f"p = tl.exp2(s * scale - ({top} * scale - 8.0 * IS_FP8)[:, None])",
+                "8.0 -> 8.8",
+                "446 is still an e4m3 number, and the total has the same factor",
+            ),
+            (TOTAL, "0 -> 1", "the largest key adds 1 to the total, or 256: between 0 and 1 it never is"),
+            (TOTAL, "1.0 -> 1.1", "what it divides is 0"),
+        )
+    ),
+    *(
+        Equivalent("attention_flash.py", line, change, "one more mask, over what is all there")
+        for line, change in (
+            ("BLOCK_M, TAIL_D, MASKED, D < BLOCK_D + TAIL_D,", "D < BLOCK_D + TAIL_D -> D <= BLOCK_D + TAIL_D"),
+            (
+                "v = load_tile(v_row, left, D, stride_vm * UNIT, stride_vd, BLOCK_M, BLOCK_D, MASKED, D < BLOCK_D)",
+                "D < BLOCK_D -> D <= BLOCK_D",
+            ),
+            ("if HAS_LENGTHS and MASKED:", "HAS_LENGTHS and MASKED -> HAS_LENGTHS or MASKED"),
+            ("if HAS_LENGTHS and MASKED:", "HAS_LENGTHS and MASKED -> HAS_LENGTHS"),
+            ("if HAS_LENGTHS and MASKED:", "HAS_LENGTHS and MASKED -> MASKED"),
+        )
+    ),
+    Equivalent(
+        "attention_flash.py",
+        "v = tl.where(tl.arange(0, BLOCK_M)[:, None] < left, v, 0.0)",
+        "0.0 -> 1.0",
+        "their probabilities are 0",
+    ),
+    *(
+        Equivalent("activation.py", line, change, "both branches are the same at 0")
+        for line, change in (
+            ("return x * tl.where(x < 0, tail, 1 - tail)", "x < 0 -> x <= 0"),
+            ("return x * tl.where(x < 0, e, 1.0) / (1 + e)", "x < 0 -> x <= 0"),
+            ("return x * tl.where(u < 0, e, 1.0) / (1 + e)", "u < 0 -> u <= 0"),
+        )
+    ),
 ]

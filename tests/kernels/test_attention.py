@@ -66,6 +66,13 @@ def test_lengths_about_a_block(N: int, M: int, config: dict[str, Any], device: s
 
 
 @kernels
+@pytest.mark.parametrize("logit", [-1e4, 1e4])
+def test_one_key_of_any_weight_is_all_there_is(logit: float, config: dict[str, Any], device: str) -> None:
+    q, k, v = problem(device, 1, 1, 3, 1, 16)
+    check(q.fill_(1), k.fill_(logit), v, config=config)
+
+
+@kernels
 @pytest.mark.parametrize("D", [1, 8, 17, 31, 33, 48, 64, 72])
 def test_head_widths_about_a_block(D: int, config: dict[str, Any], device: str) -> None:
     check(*problem(device, 1, 1, 17, 18, D), config=config)

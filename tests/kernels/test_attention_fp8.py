@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 import pytest
@@ -45,6 +46,18 @@ def test_attends_in_fp8(D: int, is_transposed: bool, config: dict[str, Any], dev
     run_all(launches)
     q64, k64, v64 = (x.double() * scale for x, scale in zip((q, k, v), SCALES.values(), strict=True))
     assert_as_good_as(y, fp8_attention(q64, k64, v64), attention_ref(q64, k64, v64))
+
+
+@pytest.mark.skipif(torch.cuda.is_available() and torch.cuda.get_device_capability() < (8, 9), reason="needs sm_89")
+@kernels
+def test_many_small_probabilities_are_not_lost(config: dict[str, Any], device: str) -> None:
+    """47 keys of exp(-8) of the largest each, a sixth of what e4m3 rounds to 0."""
+    q, k, v = (torch.full((1, 1, rows, 64), value, device=device) for rows, value in ((1, 1.0), (48, -1.0), (48, 1.0)))
+    k[:, :, 0], v[:, :, 0] = 0, 0
+    y, launches = attention_launches(q.to(FP8), k.to(FP8), v.to(FP8), config=config, out_dtype=torch.float32)
+    run_all(launches)
+    small = 47 * math.exp(-8)
+    torch.testing.assert_close(y, torch.full_like(y, small / (1 + small)), rtol=2**-4, atol=0)
 
 
 @pytest.mark.skipif(torch.cuda.is_available() and torch.cuda.get_device_capability() < (8, 9), reason="needs sm_89")
