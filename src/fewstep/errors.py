@@ -1,5 +1,7 @@
 """Every error a user can meet. All are FewstepError; each message says what was wrong, why, and what to do."""
 
+from typing import Any
+
 
 class FewstepError(Exception):
     """Base of all errors raised on purpose."""
@@ -27,6 +29,12 @@ class PlanError(FewstepError):
 
 class LoweringError(FewstepError):
     """A network has an operation that plans have not; the message names it and the backend that can run it."""
+
+    @classmethod
+    def of(cls, node: Any, reason: str) -> "LoweringError":
+        """Of a node of ONNX, known by its name, domain and op_type."""
+        operation = f"{node.domain}::{node.op_type}" if node.domain else node.op_type
+        return cls(f"node {node.name or '(unnamed)'}: {operation} cannot be lowered: {reason}; onnxruntime can run it")
 
 
 class BackendError(FewstepError, RuntimeError):
