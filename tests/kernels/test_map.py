@@ -152,6 +152,18 @@ def test_converts(source: torch.dtype, target: torch.dtype, device: str) -> None
     assert torch.equal(map([x], [], empty(5, device=device, dtype=target)), x.to(target))
 
 
+@pytest.mark.parametrize(("dtype", "expected"), [
+    (torch.uint8, [0, 0, 255, 255, 3, 0]),
+    (torch.int32, [0, -(2**31), 2**31 - 128, 300, 3, -5]),
+    (torch.int64, [0, -(2**63), 2**63 - 2**39, 300, 3, -5]),
+], ids=str)  # fmt: skip
+def test_whole_numbers_are_held_within_their_range(dtype: torch.dtype, expected: list[int], device: str) -> None:
+    x = guarded(torch.tensor([NAN, -INF, INF, 300, 3.9, -5.9], device=device))
+    for code in ([], [("const", 0), ("add", 0, 1)]):
+        y = map([x], code, empty(6, device=device, dtype=dtype))
+        assert y.tolist() == expected
+
+
 def test_a_copy_is_exact(device: str) -> None:
     x = torch.tensor([2**62 + 1, -(2**53) - 1, 3], device=device)
     assert torch.equal(map([x], [], torch.zeros_like(x)), x)

@@ -1,8 +1,9 @@
 """Elementwise arithmetic in one pass: y = the last register of a small program (map_code.py), whatever the strides.
 
 Up to 16 inputs of y's shape, float16, bfloat16, float32, int64, int32 or uint8; strides of 0 repeat. Registers are
-fp32; y has any of these dtypes, a whole number by truncation. Without code the one input is copied, exactly where the
-dtypes are equal. y may be an input itself. Each program writes a stretch of y in the order of its memory.
+fp32; y has any of these dtypes, whole numbers truncated and held within their range, NaN as 0. Without code the one
+input is copied, exactly where the dtypes are equal. y may be an input itself. Each program writes a stretch of y in
+the order of its memory.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,11 @@ from fewstep.kernels.strided import check_written, collapse, in_memory_order, st
 from fewstep.kernels.tuned import Config, tuned
 
 DTYPES = (*FLOATS, torch.int64, torch.int32, torch.uint8)
+LIMITS = {  # the least and the greatest float32 within a dtype
+    torch.int64: (-(2.0**63), 2.0**63 - 2.0**39),
+    torch.int32: (-(2.0**31), 2.0**31 - 2.0**7),
+    torch.uint8: (0.0, 255.0),
+}
 MAX_ELEMENTS = 2**31 - 2**16  # counted in int32, blocks included
 
 
@@ -28,8 +34,11 @@ def map_ref(inputs: Sequence[Tensor], code: Sequence[Instruction], out: Tensor) 
     """What the kernel must equal, in the inputs' dtype; the result in the dtype of out."""
     registers = list(inputs)
     for instruction in code:
-        registers.append(execute(instruction, registers, inputs[0] if inputs else out))
-    return registers[-1].to(out.dtype)
+        registers.append(execute(instruction, registers, inputs[0] if inputs else out.float()))
+    y = registers[-1]
+    if out.dtype in LIMITS and (code or y.dtype != out.dtype):
+        y = y.nan_to_num(0, LIMITS[out.dtype][1], LIMITS[out.dtype][0]).clamp(*LIMITS[out.dtype])
+    return y.to(out.dtype)
 
 
 @triton.jit
@@ -51,11 +60,12 @@ def _map_kernel(
     N,
     SHAPE: tl.constexpr, STRIDES: tl.constexpr, Y_STRIDES: tl.constexpr,
     NAMES: tl.constexpr, A: tl.constexpr, B: tl.constexpr, C: tl.constexpr, NUMBERS: tl.constexpr,
+    LOW: tl.constexpr, HIGH: tl.constexpr,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     mask = i < N
-    IS_COPY: tl.constexpr = len(NAMES) == 0
+    IS_COPY: tl.constexpr = len(NAMES) == 0 and LOW is None
     r = _load(x0_ptr, i, mask, SHAPE, STRIDES, 0, IS_COPY) + _load(x1_ptr, i, mask, SHAPE, STRIDES, 1, IS_COPY)
     r += _load(x2_ptr, i, mask, SHAPE, STRIDES, 2, IS_COPY) + _load(x3_ptr, i, mask, SHAPE, STRIDES, 3, IS_COPY)
     r += _load(x4_ptr, i, mask, SHAPE, STRIDES, 4, IS_COPY) + _load(x5_ptr, i, mask, SHAPE, STRIDES, 5, IS_COPY)
@@ -69,8 +79,10 @@ def _map_kernel(
             r += (tl.full([BLOCK], NUMBERS[k], tl.float32),)
         else:
             r += (evaluate(tl.constexpr(NAMES[k]), r[A[k]], r[B[k]], r[C[k]]),)
-    y = r[len(r) - 1].to(y_ptr.dtype.element_ty)
-    tl.store(y_ptr + strided_offsets(i, SHAPE, Y_STRIDES, 0), y, mask=mask)
+    y = r[len(r) - 1]
+    if LOW is not None:
+        y = tl.where(y == y, tl.minimum(tl.maximum(y, LOW), HIGH), 0.0)
+    tl.store(y_ptr + strided_offsets(i, SHAPE, Y_STRIDES, 0), y.to(y_ptr.dtype.element_ty), mask=mask)
 
 
 def map_launches(
@@ -87,7 +99,11 @@ def map_launches(
     shape, (y_strides, *strides) = collapse(y.shape, *(x.stride() for x in (y, *views)))
     pointers = {f"x{k}_ptr": inputs[k] if k < len(inputs) else None for k in range(MAX_INPUTS)}
     args, absent = present({**pointers, "y_ptr": out, "N": out.numel()})
-    constants = {"SHAPE": shape, "STRIDES": sum(strides, ()), "Y_STRIDES": y_strides} | tables(code)
+    is_rounded = out.dtype in LIMITS and (bool(code) or inputs[0].dtype != out.dtype)
+    low, high = LIMITS[out.dtype] if is_rounded else (None, None)
+    constants = {
+        "SHAPE": shape, "STRIDES": sum(strides, ()), "Y_STRIDES": y_strides, "LOW": low, "HIGH": high,
+    } | tables(code)  # fmt: skip
     key = f"{'x'.join(str(size) for size in shape[::-1])} {out.dtype}"
     chosen = config or tuned("map", key, arch or architecture(out)) or {"BLOCK": 1024, "num_warps": 4}
     grid = (triton.cdiv(out.numel(), chosen["BLOCK"]), 1, 1)
