@@ -77,11 +77,11 @@ def new_view(type: str, shape: Sequence[int], order: Sequence[int] | None = None
 
 
 def order_of(shape: Sequence[int], strides: Sequence[int]) -> tuple[int, ...]:
-    """The axes from the largest stride to the smallest; axes of 1, whose stride says nothing, stay beside the next."""
-    keys, inner = [(0, 0)] * len(shape), 0
-    for axis in reversed(range(len(shape))):
-        inner = inner if shape[axis] == 1 else strides[axis]
-        keys[axis] = (-inner, axis)
+    """The axes from the largest stride to the smallest; axes of 1 stay behind the one to their left."""
+    keys, outer = list[tuple[float, int]](), float("inf")
+    for axis, size in enumerate(shape):
+        outer = outer if size == 1 else strides[axis]
+        keys.append((-outer, axis))
     return tuple(sorted(range(len(shape)), key=keys.__getitem__))
 
 

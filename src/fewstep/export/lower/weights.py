@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import ml_dtypes
@@ -19,6 +20,7 @@ TYPES = {
     ir.DataType.FLOAT: "f32", ir.DataType.FLOAT16: "f16", ir.DataType.BFLOAT16: "bf16", ir.DataType.INT64: "i64",
     ir.DataType.INT32: "i32", ir.DataType.UINT8: "u8", ir.DataType.BOOL: "u8", ir.DataType.DOUBLE: "f32",
 }  # fmt: skip
+LARGEST_HALF = 65504.0
 FLOATS = ("f32", "f16", "bf16")
 
 
@@ -29,6 +31,10 @@ class Weight:
     type: str
     shape: tuple[int, ...]
     load: Callable[[], NDArray[Any]]
+
+    @property
+    def elements(self) -> int:
+        return prod(self.shape)
 
     def array(self) -> NDArray[Any]:
         """Row-major, in its own type."""
@@ -44,9 +50,19 @@ class Weight:
     def cast(self, type: str) -> "Weight":
         return replace(self, type=type)
 
-    def reshaped(self, shape: tuple[int, ...], axes: tuple[int, ...]) -> "Weight":
-        """The values with their axes permuted, then in another shape: a copy, made when it is written."""
-        return replace(self, shape=shape, load=lambda: self.load().transpose(axes).reshape(shape))
+    def fits(self, type: str) -> bool:
+        """Whether its numbers are finite in a type; only half is too narrow for a float32."""
+        return type != "f16" or bool(np.abs(self.load().astype(np.float32)).max(initial=0) <= LARGEST_HALF)
+
+    def seen(self, shape: tuple[int, ...], strides: tuple[int, ...], offset: int, wanted: tuple[int, ...]) -> "Weight":
+        """The elements of a view of it, row-major in the shape `wanted`: a copy, made when it is written."""
+
+        def load() -> NDArray[Any]:
+            values = self.array().reshape(-1)[offset:]
+            steps = [stride * values.itemsize for stride in strides]
+            return np.lib.stride_tricks.as_strided(values, shape, steps).reshape(wanted)
+
+        return replace(self, shape=wanted, load=load)
 
 
 def type_of(value: ir.Value) -> str:
@@ -69,6 +85,7 @@ class WeightFile:
     def __init__(self) -> None:
         self.weights: dict[str, Weight] = {}
         self.digests: dict[str, str] = {}
+        self.wide: list[str] = []  # what stayed float32, as it has numbers beyond a half's
         self._names: dict[tuple[str, str, tuple[int, ...]], str] = {}
 
     def add(self, name: str, weight: Weight) -> str:

@@ -1,0 +1,189 @@
+"""A bundle as a program: its network in stages, the sampler around the loop, the picture at the end."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import onnx_ir as ir
+
+from fewstep.engine.bundle import Bundle
+from fewstep.engine.bundle_manifest import Manifest
+from fewstep.engine.table import Schedule
+from fewstep.errors import LoweringError
+from fewstep.export.lower.assemble import Header, ScheduleViews, assemble
+from fewstep.export.lower.component import open_component
+from fewstep.export.lower.crossing import MODULATION, PROMPT, TIMES, Crossing, moved, share_storage
+from fewstep.export.lower.draft import Draft, DraftStage
+from fewstep.export.lower.fuse import fuse
+from fewstep.export.lower.memory import plan_memory
+from fewstep.export.lower.network import Lowered, lower_network
+from fewstep.export.lower.precision import stage_types
+from fewstep.export.lower.program import Program
+from fewstep.export.lower.schedule_rows import contract_tables, first_rows, schedule_rows
+from fewstep.export.lower.views import View, new_view, row_major
+from fewstep.export.lower.weights import Weight, WeightFile
+from fewstep.export.staging.binding import Binding
+from fewstep.export.staging.stage import STEP, stage
+
+CPU: Mapping[str, Any] = {"device": "cpu"}
+Weights = Mapping[str, Weight]
+
+
+def compile_bundle(
+    bundle: Bundle,
+    *,
+    target: Mapping[str, Any] = CPU,
+    steps: Sequence[int] | None = None,
+    batch: int = 1,
+    precision: str = "float32",
+) -> tuple[Program, Weights]:
+    """The program of a generation and the weights it names, for plan_file.write_plan.
+
+    steps: those of the contract's step counts that it serves, by default all; batch: images of one run. Raises
+    ContractError for a setting the model has not, LoweringError for a network no plan can hold.
+    """
+    tables = contract_tables(bundle.manifest, steps)
+    return _Generation(bundle, tables, batch, precision, target).compile()
+
+
+class _Generation:
+    def __init__(
+        self, bundle: Bundle, tables: Mapping[int, Schedule], batch: int, precision: str, target: Mapping[str, Any]
+    ) -> None:
+        self.bundle, self.manifest, self.tables, self.batch = bundle, bundle.manifest, tables, batch
+        self.precision, self.target = precision, target
+        self.types = stage_types(precision, target["device"])
+        self.file = WeightFile()
+        self.first = first_rows(tables)
+        self.rows = sum(tables)
+        self.stages: list[DraftStage] = []
+        self.passes: list[dict[str, Any]] = []
+        self.crossings: dict[str, Crossing] = {}
+        self.schedule = self._schedule()
+        self.seeds = new_view("i64", (batch,))
+        self.inputs = {"seeds": self.seeds}
+
+    def compile(self) -> tuple[Program, Weights]:
+        component = self.manifest.components["denoiser"]
+        state, time, *prompt = (spec.name for spec in component.inputs)
+        bindings = {state: Binding.STATE, time: Binding.TIME, **dict.fromkeys(prompt, Binding.PROMPT)}
+        parts = stage(open_component(self.bundle, "denoiser"), bindings)
+        self.crossings[time] = Crossing(TIMES, self.schedule.views["tau"][0])
+        for name in prompt:
+            self.inputs["labels"] = new_view("i64", (self.batch, len(self.manifest.labels)))
+            self.crossings[name] = Crossing(PROMPT, self.inputs["labels"])
+        for name, rows in ((TIMES, self.rows), (PROMPT, self.batch)):
+            if name in parts:
+                self._early(name, parts[name], rows)
+        if MODULATION in parts:
+            self._modulation(parts[MODULATION])
+        outputs = self._loop(parts[STEP], state)
+        self.passes.append({"pass": "precision", "kept float32": sorted(set(self.file.wide))})
+        header = Header(self.target, self.precision, self._model(), self.batch, self.passes)
+        program = assemble(header, self.stages, self.inputs, outputs, self.schedule)
+        return plan_memory(program), self.file.weights
+
+    def _schedule(self) -> ScheduleViews:
+        views = {}
+        for name, rows in schedule_rows(self.tables).items():
+            tensor = self.file.add(f"schedule.{name}", Weight("f32", rows.shape, rows.copy))
+            views[name] = (new_view("f32", rows.shape), tensor)
+        return ScheduleViews(self.first, self.rows, views)
+
+    def _lower(self, name: str, part: ir.Model, size: int, inputs: Mapping[str, View], steps: int = 0) -> Lowered:
+        fused, reports = fuse(part, {"B": size})
+        lowered = lower_network(fused.graph, inputs, self.file, self.types[name])
+        copies = sum(op.op == "map" and not op.attributes["code"] for op in lowered.ops)
+        where = {"stage": name, **({"steps": steps} if steps else {})}
+        self.passes += [{**where, "pass": report.name, "rewrites": report.rewrites} for report in reports]
+        self.passes.append({**where, "pass": "views", "operations": len(lowered.ops), "copies": copies})
+        return lowered
+
+    def _early(self, name: str, part: ir.Model, rows: int) -> None:
+        """A stage of the times alone or of the prompt alone."""
+        inputs = {str(value.name): self.crossings[str(value.name)].view for value in part.graph.inputs}
+        lowered = self._lower(name, part, rows, inputs)
+        self.stages.append(DraftStage(name, lowered.ops))
+        self.crossings |= {key: Crossing(name, view) for key, view in lowered.outputs.items()}
+
+    def _modulation(self, part: ir.Model) -> None:
+        """Once for each step count; what they leave lies in the same place, as the loop's program is one."""
+        made: dict[int, tuple[list[Draft], Mapping[str, View]]] = {}
+        for N in self.tables:
+            inputs, copies = dict[str, View](), list[Draft]()
+            for value in part.graph.inputs:
+                name = str(value.name)
+                inputs[name], needed = self.crossings[name].in_modulation(name, self.batch, N, self.first[N])
+                copies += needed
+            lowered = self._lower(MODULATION, part, N * self.batch, inputs, N)
+            made[N] = ([*copies, *lowered.ops], lowered.outputs)
+        shared = share_storage({N: outputs for N, (_, outputs) in made.items()})
+        for N, (ops, _) in made.items():
+            self.stages.append(DraftStage(MODULATION, tuple(moved(ops, shared)), N))
+        outputs = made[max(made)][1]
+        self.crossings |= {name: Crossing(MODULATION, view) for name, view in outputs.items()}
+
+    def _loop(self, part: ir.Model, state: str) -> dict[str, View]:
+        """The stages start, step and finish; returns the program's outputs."""
+        seen = {str(value.name) for value in part.graph.inputs} - {state}
+        inputs = {name: self.crossings[name].in_step(self.batch) for name in seen}
+        lowered = self._lower(STEP, part, self.batch, inputs)
+        u, (m,) = lowered.inputs[state], lowered.outputs.values()
+        x, flag = _like(u), new_view("i32", (self.batch,))
+        scales, row = self._row("scales"), self._row("coefficients")
+        clear = Draft("map", "flag", (), (flag,), {"code": [["const", 0.0]]})
+        begin = Draft("initial_state", "noise", (self.seeds, scales), (x, u))
+        update = Draft("sampler_step", "sampler", (x, m, row, self.seeds), (x, u, flag))
+        if any(table.e.any() for table in self.tables.values()):
+            history = _like(u)
+            update = dataclasses.replace(
+                update, inputs=(*update.inputs, None, history), outputs=(*update.outputs, history)
+            )
+        image, size = self.manifest.image, self.batch
+        images = new_view("u8", (size, image.height, image.width, image.channels))
+        finish = Draft("to_uint8", "images", (u,), (images,), _grey_levels(self.manifest))
+        self.stages += [
+            DraftStage("start", (clear, begin)),
+            DraftStage(STEP, (*lowered.ops, update)),
+            DraftStage("finish", (finish,)),
+        ]
+        return {"images": images, "flag": flag, "latents": u}
+
+    def _row(self, name: str) -> View:
+        """The schedule's row at the step."""
+        view, _ = self.schedule.views[name]
+        columns = view.shape[1]
+        return dataclasses.replace(view, shape=(columns,), strides=row_major((columns,)), row=columns)
+
+    def _model(self) -> dict[str, Any]:
+        manifest = self.manifest
+        told = {
+            "labels": [dataclasses.asdict(table) for table in manifest.labels],
+            "image": dataclasses.asdict(manifest.image),
+            "latent": dataclasses.asdict(manifest.latent),
+            "schedule": {**dataclasses.asdict(_plain(manifest.schedule)), "steps": _options(manifest)},
+        }
+        return {"name": manifest.name, "family": manifest.family, "bundle": self.bundle.digest, "manifest": told}
+
+
+def _like(view: View) -> View:
+    """Another value of the same layout."""
+    return dataclasses.replace(view, storage=dataclasses.replace(view.storage))
+
+
+def _plain(schedule: Any) -> Any:
+    return dataclasses.replace(schedule, steps={})
+
+
+def _options(manifest: Manifest) -> dict[str, Any]:
+    return {str(steps): dict(options) for steps, options in manifest.schedule.steps.items()}
+
+
+def _grey_levels(manifest: Manifest) -> dict[str, float]:
+    """to_uint8 wants -1 for black and 1 for white: the decoder's affine step and the image's range as one."""
+    if manifest.image.channels != 3:
+        raise LoweringError(f"{manifest.name}: expected an image of 3 channels, got {manifest.image.channels}")
+    black, white = manifest.image.range
+    gain = 2 / (white - black)
+    latent = manifest.latent
+    return {"scale": gain / latent.scaling_factor, "shift": gain * (latent.shift_factor - black) - 1.0}
