@@ -4,7 +4,7 @@ from dataclasses import replace
 from itertools import combinations, pairwise
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from run_program import run_program
 
@@ -48,6 +48,7 @@ def apart(program: Program) -> Program:
     return replace(program, buffers=buffers, arena=ends[-1])
 
 
+@settings(max_examples=25)
 @given(programs(), st.integers(0, 2**32 - 1))
 def test_a_planned_program_computes_the_same(program: Program, seed: int) -> None:
     x = np.random.default_rng(seed).standard_normal(program.values[program.inputs["x"]].shape).astype(np.float32)
@@ -55,6 +56,7 @@ def test_a_planned_program_computes_the_same(program: Program, seed: int) -> Non
     assert all(np.array_equal(found[name], value) for name, value in expected.items())
 
 
+@settings(max_examples=25)
 @given(programs())
 def test_what_lives_at_once_shares_no_byte(program: Program) -> None:
     planned = plan_memory(program)
@@ -69,6 +71,7 @@ def test_what_lives_at_once_shares_no_byte(program: Program) -> None:
     assert floor(planned) <= floor(apart(program))
 
 
+@settings(max_examples=25)
 @given(programs())
 def test_only_equal_views_share(program: Program) -> None:
     shared = in_place(program)
