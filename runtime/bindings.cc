@@ -9,6 +9,7 @@
 #include <new>
 #include <vector>
 
+#include "bindings/program.h"
 #include "fewstep/noise.h"
 
 namespace nb = nanobind;
@@ -37,4 +38,6 @@ NB_MODULE(_runtime, m) {
   m.def(
       "normal", &normal, "seeds"_a, "step"_a, "count"_a, "first"_a = 0,
       "Elements first to first + count - 1 of each seed's unit normal stream at a step: float32 (len(seeds), count).");
+  bind_errors();
+  bind_program(m);
 }

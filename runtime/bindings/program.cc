@@ -1,0 +1,179 @@
+#include "program.h"
+
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/filesystem.h>
+#include <nanobind/stl/map.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "fewstep/device.h"
+#include "fewstep/program.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+using fewstep::Dtype;
+using fewstep::Program;
+
+using Array = nb::ndarray<nb::numpy>;
+using Given = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
+template <int rank>
+using Rows = nb::ndarray<const float, nb::ndim<rank>, nb::c_contig, nb::device::cpu>;
+
+namespace {
+
+struct Named {
+  Dtype dtype;
+  const char* name;
+  nb::dlpack::dtype type;
+};
+constexpr auto kFloat = static_cast<std::uint8_t>(nb::dlpack::dtype_code::Float);
+constexpr auto kBfloat = static_cast<std::uint8_t>(nb::dlpack::dtype_code::Bfloat);
+constexpr auto kInt = static_cast<std::uint8_t>(nb::dlpack::dtype_code::Int);
+constexpr auto kUInt = static_cast<std::uint8_t>(nb::dlpack::dtype_code::UInt);
+constexpr Named kDtypes[] = {{Dtype::f32, "float32", {kFloat, 32, 1}},    {Dtype::f16, "float16", {kFloat, 16, 1}},
+                             {Dtype::bf16, "bfloat16", {kBfloat, 16, 1}}, {Dtype::i64, "int64", {kInt, 64, 1}},
+                             {Dtype::i32, "int32", {kInt, 32, 1}},        {Dtype::u8, "uint8", {kUInt, 8, 1}}};
+
+const Named& named(Dtype dtype) { return *std::ranges::find(kDtypes, dtype, &Named::dtype); }
+
+std::unique_ptr<fewstep::Device> device_of(std::shared_ptr<const fewstep::Plan> plan, const std::string& device,
+                                           int threads, const std::string& blas) {
+  if (device == "cpu") return fewstep::make_cpu_device(std::move(plan), {threads, blas});
+  throw std::invalid_argument("device must be cpu, got " + device);
+}
+
+void open(Program* self, const std::filesystem::path& path, const std::string& device, int threads,
+          const std::string& blas) {
+  const nb::gil_scoped_release unlocked;
+  auto plan = std::make_shared<const fewstep::Plan>(fewstep::open_plan(path));
+  new (self) Program(plan, device_of(plan, device, threads, blas));
+}
+
+using Signature = nb::typed<nb::dict, nb::str, nb::typed<nb::tuple, nb::str, nb::typed<nb::tuple, int, nb::ellipsis>>>;
+
+Signature signature(const Program& self, const std::map<std::string, std::int32_t>& values) {
+  nb::dict result;
+  for (const auto& [name, index] : values) {
+    const fewstep::Value& value = self.plan().values[static_cast<std::size_t>(index)];
+    result[name.c_str()] = nb::make_tuple(named(value.dtype).name, nb::tuple(nb::cast(value.shape)));
+  }
+  return nb::borrow<Signature>(result);
+}
+
+std::string text_of(nb::handle object) { return nb::cast<std::string>(nb::str(object)); }
+
+// The bytes of an array that has the value's dtype and shape; `kept` holds what they lie in.
+std::span<const std::byte> bytes_of(const std::string& name, nb::handle given, const fewstep::Value& value,
+                                    std::vector<Given>& kept) {
+  const Named& type = named(value.dtype);
+  Given array;
+  if (nb::ndarray_check(given) && nb::try_cast(given, array) && array.dtype() == type.type &&
+      std::ranges::equal(value.shape, std::vector<std::int64_t>(array.shape_ptr(), array.shape_ptr() + array.ndim()))) {
+    kept.push_back(array);
+    return {static_cast<const std::byte*>(array.data()), array.nbytes()};
+  }
+  std::string got = text_of(given.type().attr("__name__"));
+  if (nb::hasattr(given, "dtype") && nb::hasattr(given, "shape")) {
+    got = text_of(given.attr("dtype")) + " " + text_of(given.attr("shape"));
+  }
+  throw std::invalid_argument("input \"" + name + "\" must be an array of " + type.name + " " +
+                              text_of(nb::tuple(nb::cast(value.shape))) + ", got " + got);
+}
+
+Array array_of(const fewstep::Value& value, std::span<std::byte>& bytes) {
+  std::vector<std::size_t> shape(value.shape.begin(), value.shape.end());
+  std::size_t size = fewstep::bytes_of(value.dtype);
+  for (const std::size_t extent : shape) size *= extent;
+  auto data = std::make_unique_for_overwrite<std::byte[]>(size);
+  bytes = {data.get(), size};
+  const nb::capsule owner(data.get(), [](void* p) noexcept { delete[] static_cast<std::byte*>(p); });
+  return Array(data.release(), shape.size(), shape.data(), owner, nullptr, named(value.dtype).type);
+}
+
+std::map<std::string, Array> run(Program& self, const nb::typed<nb::dict, nb::str, Array>& inputs, std::int64_t steps,
+                                 const std::optional<std::vector<std::string>>& outputs) {
+  const fewstep::Plan& plan = self.plan();
+  const auto value_of = [&](std::int32_t index) -> const fewstep::Value& {
+    return plan.values[static_cast<std::size_t>(index)];
+  };
+  std::vector<Given> kept;
+  fewstep::Inputs in;
+  for (const auto [key, given] : inputs) {
+    const std::string name = text_of(key);
+    const auto found = plan.inputs.find(name);
+    in.emplace(name, found == plan.inputs.end() ? std::span<const std::byte>()
+                                                : bytes_of(name, given, value_of(found->second), kept));
+  }
+  std::map<std::string, Array> arrays;
+  fewstep::Outputs out;
+  const auto want = [&](const std::string& name) {
+    const auto found = plan.outputs.find(name);
+    std::span<std::byte> bytes;
+    if (found != plan.outputs.end()) arrays.insert_or_assign(name, array_of(value_of(found->second), bytes));
+    out.insert_or_assign(name, bytes);
+  };
+  if (outputs) {
+    for (const std::string& name : *outputs) want(name);
+  } else {
+    for (const auto& [name, index] : plan.outputs) want(name);
+  }
+  {
+    const nb::gil_scoped_release unlocked;
+    self.run(steps, in, out);
+  }
+  return arrays;
+}
+
+void set_schedule(Program& self, const Rows<1>& tau, const Rows<2>& coefficients, const Rows<2>& scales) {
+  const nb::gil_scoped_release unlocked;
+  self.set_schedule({tau.data(), tau.size()}, {coefficients.data(), coefficients.size()},
+                    {scales.data(), scales.size()});
+}
+
+std::vector<std::int64_t> counts(const Program& self) {
+  std::vector<std::int64_t> result;
+  if (!self.plan().schedule) return {1};
+  for (const auto& [steps, row] : self.plan().schedule->counts) result.push_back(steps);
+  return result;
+}
+
+}  // namespace
+
+void bind_program(nb::module_& m) {
+  nb::class_<Program>(m, "Program",
+                      "A plan on a device, ready to run. Calls from several threads are served one after another.")
+      .def("__init__", &open, "path"_a, nb::kw_only(), "device"_a = "cpu", "threads"_a = 1, "blas"_a = "",
+           "Opens a plan, checks all of it and prepares its kernels. blas: the path of scipy-openblas32's library.")
+      .def_prop_ro(
+          "metadata", [](const Program& self) { return self.plan().model; }, "What the plan says of its model: JSON.")
+      .def_prop_ro(
+          "certificate", [](const Program& self) { return self.plan().certificate; }, "JSON, or nothing.")
+      .def_prop_ro("precision", [](const Program& self) { return self.plan().precision; })
+      .def_prop_ro(
+          "batch", [](const Program& self) { return self.plan().batch; }, "Images of one run.")
+      .def_prop_ro("counts", &counts, "The step counts of the schedule; of a network, 1.")
+      .def_prop_ro(
+          "inputs", [](const Program& self) { return signature(self, self.plan().inputs); }, "Name to dtype and shape.")
+      .def_prop_ro(
+          "outputs", [](const Program& self) { return signature(self, self.plan().outputs); },
+          "Name to dtype and shape.")
+      .def("describe", &Program::describe, nb::call_guard<nb::gil_scoped_release>(),
+           "The device, what it chose and what it counts: JSON.")
+      .def(
+          "run", &run, "inputs"_a, "steps"_a = 1, "outputs"_a = nb::none(),
+          "Runs the plan: arrays of exactly the inputs' dtypes and shapes to those outputs that are asked for, or all.")
+      .def("set_schedule", &set_schedule, "tau"_a.noconvert(), "coefficients"_a.noconvert(), "scales"_a.noconvert(),
+           "Replaces the rows of the schedule: float32 tau (rows,), coefficients (rows, 9 or 11), scales (rows, 2).");
+}
