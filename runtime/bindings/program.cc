@@ -102,7 +102,7 @@ Array array_of(const fewstep::Value& value, std::span<std::byte>& bytes) {
   return Array(data.release(), shape.size(), shape.data(), owner, nullptr, named(value.dtype).type);
 }
 
-std::map<std::string, Array> run(Program& self, const nb::typed<nb::dict, nb::str, Array>& inputs, std::int64_t steps,
+std::map<std::string, Array> run(Program& self, const nb::dict& inputs, std::int64_t steps,
                                  const std::optional<std::vector<std::string>>& outputs) {
   const fewstep::Plan& plan = self.plan();
   const auto value_of = [&](std::int32_t index) -> const fewstep::Value& {
@@ -155,6 +155,8 @@ void bind_program(nb::module_& m) {
   nb::class_<Program>(m, "Program",
                       "A plan on a device, ready to run. Calls from several threads are served one after another.")
       .def("__init__", &open, "path"_a, nb::kw_only(), "device"_a = "cpu", "threads"_a = 1, "blas"_a = "",
+           nb::sig("def __init__(self, path: str | os.PathLike[str], *, device: str = 'cpu', threads: int = 1, blas: "
+                   "str = '') -> None"),
            "Opens a plan, checks all of it and prepares its kernels. blas: the path of scipy-openblas32's library.")
       .def_prop_ro(
           "metadata", [](const Program& self) { return self.plan().model; }, "What the plan says of its model: JSON.")
@@ -172,7 +174,10 @@ void bind_program(nb::module_& m) {
       .def("describe", &Program::describe, nb::call_guard<nb::gil_scoped_release>(),
            "The device, what it chose and what it counts: JSON.")
       .def(
-          "run", &run, "inputs"_a, "steps"_a = 1, "outputs"_a = nb::none(),
+          "run", &run,
+          nb::sig("def run(self, inputs: dict[str, numpy.typing.NDArray[typing.Any]], steps: int = 1, outputs: "
+                  "collections.abc.Sequence[str] | None = None) -> dict[str, numpy.typing.NDArray[typing.Any]]"),
+          "inputs"_a, "steps"_a = 1, "outputs"_a = nb::none(),
           "Runs the plan: arrays of exactly the inputs' dtypes and shapes to those outputs that are asked for, or all.")
       .def("set_schedule", &set_schedule, "tau"_a.noconvert(), "coefficients"_a.noconvert(), "scales"_a.noconvert(),
            "Replaces the rows of the schedule: float32 tau (rows,), coefficients (rows, 9 or 11), scales (rows, 2).");

@@ -1,9 +1,11 @@
 """The compiled runtime."""
 
 from collections.abc import Sequence
-from typing import Annotated
+import os
+from typing import Annotated, Any
 
 import numpy
+import numpy.typing
 from numpy.typing import NDArray
 
 
@@ -16,3 +18,53 @@ def normal(seeds: Sequence[int], step: int, count: int, first: int = 0) -> Annot
     """
     Elements first to first + count - 1 of each seed's unit normal stream at a step: float32 (len(seeds), count).
     """
+
+class Program:
+    """
+    A plan on a device, ready to run. Calls from several threads are served one after another.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, device: str = 'cpu', threads: int = 1, blas: str = '') -> None:
+        """
+        Opens a plan, checks all of it and prepares its kernels. blas: the path of scipy-openblas32's library.
+        """
+
+    @property
+    def metadata(self) -> str:
+        """What the plan says of its model: JSON."""
+
+    @property
+    def certificate(self) -> str:
+        """JSON, or nothing."""
+
+    @property
+    def precision(self) -> str: ...
+
+    @property
+    def batch(self) -> int:
+        """Images of one run."""
+
+    @property
+    def counts(self) -> list[int]:
+        """The step counts of the schedule; of a network, 1."""
+
+    @property
+    def inputs(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """Name to dtype and shape."""
+
+    @property
+    def outputs(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """Name to dtype and shape."""
+
+    def describe(self) -> str:
+        """The device, what it chose and what it counts: JSON."""
+
+    def run(self, inputs: dict[str, numpy.typing.NDArray[Any]], steps: int = 1, outputs: Sequence[str] | None = None) -> dict[str, numpy.typing.NDArray[Any]]:
+        """
+        Runs the plan: arrays of exactly the inputs' dtypes and shapes to those outputs that are asked for, or all.
+        """
+
+    def set_schedule(self, tau: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], coefficients: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], scales: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> None:
+        """
+        Replaces the rows of the schedule: float32 tau (rows,), coefficients (rows, 9 or 11), scales (rows, 2).
+        """
