@@ -12,6 +12,8 @@ from fewstep.export.lower.fuse import fuse
 
 BOUND = 2e-5  # of the largest value: what fp32 may be off by in a network of a hundred layers
 
+VIEWS = {"Reshape", "Transpose", "Slice", "Split", "Concat", "Expand", "Identity"}
+
 
 def run_onnx(model: ir.Model, inputs: Values) -> Values:
     options = ort.SessionOptions()

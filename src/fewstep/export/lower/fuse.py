@@ -10,6 +10,7 @@ from fewstep.export.lower.fused import check_fused
 from fewstep.export.lower.patterns import attention, conv2d, group_norm, matmul, norm, reduction, resize, views
 from fewstep.export.lower.patterns.activation import activation
 from fewstep.export.lower.patterns.decomposed import decompose
+from fewstep.export.lower.patterns.residual import added_behind_views
 from fewstep.export.lower.rewrite import PassReport, Rule, rewrite
 from fewstep.export.lower.static import make_static
 from fewstep.export.lower.tape import FUSED
@@ -38,7 +39,7 @@ PASSES: Sequence[tuple[str, Sequence[Rule]]] = (
         "matrix products",
         (matmul.scaled, matmul.biased, matmul.halves, matmul.activated, matmul.gated, matmul.added),
     ),
-    ("residuals", (group_norm.summed,)),
+    ("residuals", (added_behind_views, group_norm.summed)),
     ("views again", VIEWS),
 )
 

@@ -75,7 +75,7 @@ def with_scalar(node: ir.Node | None, op_type: str) -> tuple[ir.Value, float] | 
         return None
     for value, other in orders(node):
         number = scalar(other)
-        if number is not None and shape_of(value) == shape_of(node.outputs[0]):
+        if number is not None and value.shape == node.outputs[0].shape:
             return value, number
     return None
 

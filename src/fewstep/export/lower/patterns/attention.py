@@ -67,8 +67,8 @@ def products(node: ir.Node, tape: Tape) -> ir.Value | None:
     if scores is None:
         return None
     product, scale, mask = scores
-    q, q_scale = _without_factor(required(product, 0))
-    k, k_scale = _without_factor(required(product, 1))
+    q, q_scale = _without_factor(required(product, 0), tape)
+    k, k_scale = _without_factor(required(product, 1), tape)
     k = tape.swap(k)
     v = tape.swap(other) if flipped else other
     y = _fused(q, k, v, mask, scale * q_scale * k_scale, tape)
@@ -106,9 +106,19 @@ def _scores(value: ir.Value) -> tuple[ir.Node, float, ir.Value | None] | None:
     return product, scale * product.attributes["scale"].as_float(), mask
 
 
-def _without_factor(value: ir.Value) -> tuple[ir.Value, float]:
-    """A number that the operand is multiplied by goes into the scores' factor."""
-    return with_scalar(value.producer(), "Mul") or (value, 1.0)
+def _without_factor(value: ir.Value, tape: Tape) -> tuple[ir.Value, float]:
+    """A number that the operand is multiplied by, before or after it is viewed, goes into the scores' factor."""
+    node = value.producer()
+    if node is None or node.domain or not is_alone(value):
+        return value, 1.0
+    if node.op_type in ("Reshape", "Transpose"):
+        inner, factor = _without_factor(required(node, 0), tape)
+        if factor == 1:
+            return value, 1.0
+        if node.op_type == "Reshape":
+            return tape.reshape(inner, shape_of(value)), factor
+        return tape.transpose(inner, attribute(node, "perm")), factor
+    return with_scalar(node, "Mul") or (value, 1.0)
 
 
 def _fused(q: ir.Value, k: ir.Value, v: ir.Value, mask: ir.Value | None, scale: float, tape: Tape) -> ir.Value:

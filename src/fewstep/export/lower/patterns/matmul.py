@@ -64,7 +64,7 @@ def scaled(node: ir.Node, tape: Tape) -> ir.Value | None:
     if matmul is None or found is None or any(matmul.inputs[BIAS:]) or matmul.attributes["activation"].value:
         return None
     scale = matmul.attributes["scale"].as_float() * found[1]
-    return _again(matmul, tape, matmul.inputs, {"scale": scale})
+    return again(matmul, tape, matmul.inputs, {"scale": scale})
 
 
 def biased(node: ir.Node, tape: Tape) -> ir.Value | None:
@@ -81,7 +81,7 @@ def biased(node: ir.Node, tape: Tape) -> ir.Value | None:
         if N == 1 and not is_constant(other):
             continue
         inputs = [*matmul.inputs[:BIAS], tape.reshape(other, (N,)), None, None]
-        return _again(matmul, tape, inputs)
+        return again(matmul, tape, inputs)
     return None
 
 
@@ -90,7 +90,7 @@ def activated(node: ir.Node, tape: Tape) -> ir.Value | None:
     matmul = sole(operand(node, 0), "matmul") if activation else None
     if matmul is None or matmul.attributes["activation"].value or any(matmul.inputs[GATE:]):
         return None
-    return _again(matmul, tape, matmul.inputs, {"activation": activation})
+    return again(matmul, tape, matmul.inputs, {"activation": activation})
 
 
 def halves(node: ir.Node, tape: Tape) -> ir.Value | None:
@@ -113,7 +113,7 @@ def halves(node: ir.Node, tape: Tape) -> ir.Value | None:
         if not (is_alone(value) and is_alone(gate) and shape_of(value) == shape_of(gate)):
             continue
         glu = "value_first" if split.outputs[0] is value else "gate_first"
-        return _again(matmul, tape, matmul.inputs, {"activation": activation, "glu": glu}, shape_of(value))
+        return again(matmul, tape, matmul.inputs, {"activation": activation, "glu": glu}, shape_of(value))
     return None
 
 
@@ -134,7 +134,7 @@ def gated(node: ir.Node, tape: Tape) -> ir.Value | None:
             continue
         if scalar(other) is None:
             inputs = [*matmul.inputs[:GATE], tape.expand(other, shape_of(y)), None]
-            return _again(matmul, tape, inputs)
+            return again(matmul, tape, inputs)
     return None
 
 
@@ -147,11 +147,11 @@ def added(node: ir.Node, tape: Tape) -> ir.Value | None:
         if matmul is None or matmul.inputs[RESIDUAL] is not None or shape_of(y) != shape_of(node.outputs[0]):
             continue
         if prod(shape_of(other)) > 1:
-            return _again(matmul, tape, [*matmul.inputs[:RESIDUAL], tape.expand(other, shape_of(y))])
+            return again(matmul, tape, [*matmul.inputs[:RESIDUAL], tape.expand(other, shape_of(y))])
     return None
 
 
-def _again(
+def again(
     matmul: ir.Node,
     tape: Tape,
     inputs: Sequence[ir.Value | None],

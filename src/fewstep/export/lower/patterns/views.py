@@ -25,7 +25,7 @@ def same_order(node: ir.Node, tape: Tape) -> ir.Value | None:
     sizes = small_constant(operand(node, 1))
     if value.const_value is not None and prod(shape) <= SMALL:
         return tape.reshape(value, shape)
-    stays = node.op_type == "Reshape" and value is node.inputs[0] and sizes is not None
+    stays = node.op_type == "Reshape" and not node.attributes and value is node.inputs[0] and sizes is not None
     return None if stays and tuple(sizes.tolist()) == shape else tape.reshape(value, shape)  # type: ignore[union-attr]
 
 
