@@ -1,8 +1,9 @@
 // Times conv2d and matmul at the default model's shapes and at a large UNet's, against the multiply-adds the core can
 // do.
 //
-// products [THREADS] [BLAS]: microseconds are the least and the median of the runs; share is of THREADS times one
-// core's peak, which is measured in the same run; "model" sums the forward pass of toons16-32.
+// products [THREADS [NAME [BLAS]]]: those whose names hold NAME; microseconds are the least and the median of the runs;
+// share is of THREADS times one core's peak, which is measured in the same run; "model" sums the forward pass of
+// toons16-32.
 
 #include <algorithm>
 #include <atomic>
@@ -57,7 +58,7 @@ class Team {
     for (int t = 1; t < threads; ++t) {
       workers_.emplace_back([this, t] {
         for (int seen = 0;;) {
-          while (round_.load(std::memory_order_acquire) == seen) __builtin_ia32_pause();
+          while (round_.load(std::memory_order_acquire) == seen) std::this_thread::yield();
           ++seen;
           if (kernel_ == nullptr) return;
           work(t);
@@ -82,7 +83,7 @@ class Team {
     for (int phase = 0; phase < kernel_->phases(); ++phase) {
       kernel_->run({}, phase, thread, threads_);
       arrived_.fetch_add(1, std::memory_order_acq_rel);
-      while (arrived_.load(std::memory_order_acquire) < (phase + 1) * threads_) __builtin_ia32_pause();
+      while (arrived_.load(std::memory_order_acquire) < (phase + 1) * threads_) std::this_thread::yield();
     }
   }
   int threads_;
@@ -114,7 +115,7 @@ double peak(const Gemm& gemm) {
   std::vector<float> a(static_cast<std::size_t>(depth), 1), b(static_cast<std::size_t>(depth * 48 + 64), 1),
       c(8 * 48 + 64);
   const std::vector<const float*> rows(8, a.data());
-  const Tile tile{rows.data(), 8, 1, depth, 0, 1, b.data(), b.data(), c.data(), gemm.vectors * gemm.lanes, false};
+  const Tile tile{rows.data(), 8, 1, depth, 0, 1, b.data(), b.data(), 0, c.data(), gemm.vectors * gemm.lanes, false};
   const Time time = measure([&] {
     for (int i = 0; i < 100; ++i) gemm.product(tile, gemm.rows, gemm.vectors);
   });
@@ -147,11 +148,12 @@ void report(const char* name, const Kernel& kernel, double flop, int threads, do
   std::fflush(stdout);
 }
 
-void conv2d(int threads, double core) {
+void conv2d(int threads, double core, const std::string& name) {
   Team team(threads);
   Time model{0, 0};
   double flops = 0;
   for (const Shape& s : kConvs) {
+    if (std::string(s.name).find(name) == std::string::npos) continue;
     Block block;
     Op op{.kind = "conv2d", .name = "", .inputs = {}, .outputs = {}, .attributes = {}, .launches = {}};
     const std::int64_t pad = s.kernel / 2, side = s.side / s.stride;
@@ -174,9 +176,10 @@ void conv2d(int threads, double core) {
   std::printf("model: %.3f GFLOP, %.1f %.1f us\n", flops * 1e-9, model.least, model.median);
 }
 
-void matmul(int threads, double core, const Blas* blas) {
+void matmul(int threads, double core, const std::string& name, const Blas* blas) {
   Team team(threads);
   for (const Matrix& m : kMatrices) {
+    if (std::string(m.name).find(name) == std::string::npos) continue;
     Block block;
     Op op{.kind = "matmul", .name = "", .inputs = {}, .outputs = {}, .attributes = {}, .launches = {}};
     op.attributes = {{"activation", std::string()}, {"scale", 1.0}, {"glu", std::string()}};
@@ -202,9 +205,10 @@ void matmul(int threads, double core, const Blas* blas) {
 int main(int argc, char** argv) {
   using namespace fewstep::cpu;
   const int threads = argc > 1 ? std::atoi(argv[1]) : 1;
-  const std::unique_ptr<Blas> blas = argc > 2 ? std::make_unique<Blas>(argv[2]) : nullptr;
+  const std::unique_ptr<Blas> blas = argc > 3 ? std::make_unique<Blas>(argv[3]) : nullptr;
   const double core = peak(gemm_of(best_isa()));
   std::printf("%s, %d threads, a core does %.1f GFLOP/s\n", name_of(best_isa()), threads, core);
-  conv2d(threads, core);
-  matmul(threads, core, blas.get());
+  const std::string name = argc > 2 ? argv[2] : "";
+  conv2d(threads, core, name);
+  matmul(threads, core, name, blas.get());
 }

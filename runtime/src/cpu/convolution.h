@@ -33,5 +33,7 @@ struct Convolution {
 };
 
 std::unique_ptr<Kernel> make_direct(const Convolution& convolution);
+bool fits_winograd(const Convolution& convolution) noexcept;  // and is faster than direct
+std::unique_ptr<Kernel> make_winograd(const Convolution& convolution);
 
 }  // namespace fewstep::cpu

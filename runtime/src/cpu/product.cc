@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "cpu/tiles.h"
+
 namespace fewstep::cpu {
 namespace {
 
@@ -39,7 +41,8 @@ void Product::tiles(const Rows::Block& rows, std::int64_t count, std::int64_t sh
             .step = a_step,
             .b = b.at(set, panel),
             .prefetch = nullptr,
-            .c = nullptr,
+            .prefetch_step = 0,
+            .c = c,
             .c_pitch = width,
             .accumulate = false};
   const std::int64_t whole = std::max<std::int64_t>(1, chunk_ / shape_.depth);  // taps of a chunk
@@ -50,13 +53,8 @@ void Product::tiles(const Rows::Block& rows, std::int64_t count, std::int64_t sh
       tile.depth = std::min(part, shape_.depth - k);
       tile.offset = a_sheets[static_cast<std::size_t>(sheet)] + k * a_step;
       const float* next = tile.b + tile.taps * tile.depth * width;
-      tile.prefetch = next;
-      for (std::int64_t r = 0; r < count; r += gemm_.rows) {
-        tile.a = rows.at + tap * rows.pitch + r;
-        tile.c = c + r * width;
-        gemm_.product(tile, std::min(gemm_.rows, count - r), b[panel].vectors);
-        tile.prefetch += tile.taps * tile.depth * 16;
-      }
+      tile.a = rows.at + tap * rows.pitch;
+      multiply_rows(gemm_, tile, count, b[panel].vectors, next);
       tile.b = next;
       tile.accumulate = true;
     }

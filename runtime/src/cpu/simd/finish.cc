@@ -5,27 +5,6 @@
 namespace fewstep::cpu::FEWSTEP_ISA {
 namespace {
 
-// Whole vectors.
-struct Full {
-  Vec get(const float* from) const { return load(from); }
-  void put(float* to, Vec value) const { store(to, value); }
-};
-
-// The last `count` columns of a row.
-struct Part {
-  std::int64_t count;
-  Vec get(const float* from) const {
-    float lanes[kLanes] = {};
-    for (std::int64_t i = 0; i < count; ++i) lanes[i] = from[i];
-    return load(lanes);
-  }
-  void put(float* to, Vec value) const {
-    float lanes[kLanes];
-    store(lanes, value);
-    for (std::int64_t i = 0; i < count; ++i) to[i] = lanes[i];
-  }
-};
-
 struct Row {
   const float *c, *glu, *embedding, *inner, *gate, *outer;
   float* y;

@@ -9,15 +9,16 @@ enum class Activation : std::uint8_t { none, silu, relu, gelu, gelu_tanh, sigmoi
 
 // c (rows, columns) = or += a (rows, taps * depth) b (taps * depth, columns).
 //
-// 1. Every element is summed over its taps and depth in order, one fused multiply-add after the other, so that its bits
-//    do not depend on the tile it falls in.
-// 2. One cache line at `prefetch` is asked for with each row of b.
+// 1. Every element is summed over its taps and depth in order, one fused multiply-add after the other, then added to c,
+//    so that its bits do not depend on the tile it falls in.
+// 2. One cache line is asked for with each row of b, `prefetch_step` floats after the one before.
 struct Tile {
   const float* const* a;  // [taps][pitch]: where a row begins for a tap
   std::int64_t pitch, taps, depth;
   std::int64_t offset, step;  // elements: from each pointer in a to the first element, from one element to the next
   const float* b;             // [taps * depth][vectors * lanes]
   const float* prefetch;
+  std::int64_t prefetch_step;
   float* c;
   std::int64_t c_pitch;
   bool accumulate;
@@ -38,11 +39,27 @@ struct Finish {
   Activation activation = Activation::none;
 };
 
+// Tiles of Winograd's F(2x2, 3x3), each 4 x 4 pixels of the input and 2 x 2 of the output, transformed.
+struct WinogradInput {
+  const float* const* pixels;  // [16][pitch]
+  std::int64_t pitch, tiles, channels;
+  float* to;  // [16][to_pitch], each (tiles, channels)
+  std::int64_t to_pitch;
+};
+struct WinogradOutput {
+  const float* from;               // [16][from_pitch]
+  std::int64_t from_pitch, count;  // count: a multiple of the lanes
+  float* to;                       // [4][to_pitch]
+  std::int64_t to_pitch;
+};
+
 // What one build of src/cpu/simd has for products.
 struct Gemm {
   std::int64_t lanes, rows, vectors;  // of the largest tile: rows by vectors * lanes columns
   void (*product)(const Tile& tile, std::int64_t rows, std::int64_t vectors);
   void (*finish)(const Finish& finish);
+  void (*winograd_input)(const WinogradInput& input);
+  void (*winograd_output)(const WinogradOutput& output);
 };
 
 namespace portable {
