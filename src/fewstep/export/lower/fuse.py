@@ -9,7 +9,8 @@ from fewstep.export.lower.floats import make_float32
 from fewstep.export.lower.fused import check_fused
 from fewstep.export.lower.patterns import attention, conv2d, group_norm, matmul, norm, reduction, resize, views
 from fewstep.export.lower.patterns.activation import activation
-from fewstep.export.lower.patterns.decomposed import decompose
+from fewstep.export.lower.patterns.decomposed import decompose, neutral
+from fewstep.export.lower.patterns.einsum import einsum
 from fewstep.export.lower.patterns.residual import added_behind_views
 from fewstep.export.lower.rewrite import PassReport, Rule, rewrite
 from fewstep.export.lower.static import make_static
@@ -25,10 +26,10 @@ VIEWS: Sequence[Rule] = (
 )
 PASSES: Sequence[tuple[str, Sequence[Rule]]] = (
     ("views", (*VIEWS, views.gather, views.slice, views.blocks)),
-    ("elementwise", (decompose,)),
+    ("elementwise", (decompose, neutral)),
     ("activations", (activation,)),
     ("norms", (norm.standard, norm.primitive, group_norm.standard)),
-    ("products", (matmul.standard, matmul.gemm, resize.einsum, conv2d.padded, conv2d.standard)),
+    ("products", (matmul.standard, matmul.gemm, einsum, conv2d.padded, conv2d.standard)),
     ("resampling", (resize.resize, resize.pad, reduction.pool)),
     ("reductions", (reduction.softmax, reduction.reduce)),
     ("regrouped norms", (*VIEWS, norm.flattened, group_norm.reshaped)),

@@ -34,6 +34,11 @@ def small_constant(value: ir.Value | None) -> NDArray[Any] | None:
     return value.const_value.numpy()
 
 
+def is_all(value: ir.Value | None, number: float) -> bool:
+    known = small_constant(value)
+    return known is not None and bool((known == number).all())
+
+
 def scalar(value: ir.Value | None) -> float | None:
     array = small_constant(value)
     return float(array.reshape(())) if array is not None and array.size == 1 else None

@@ -13,7 +13,7 @@ from fewstep.export.lower.constants import evaluate, is_worth_it, lazy_cast
 from fewstep.export.lower.match import attribute
 from fewstep.export.lower.tape import dtype_of, shape_of
 
-# No schema of theirs infers a shape where the function they stand for is not inlined.
+# What their schemas infer depends on the release of onnx, which also refuses the first GroupNormalization.
 LIKE_THE_FIRST = {"GroupNormalization", "RMSNormalization", "Swish", "Gelu", "Mish"}
 VIEWS = {"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Split", "Expand", "Identity", "Flatten"}
 SHAPES = 64  # elements of a constant that may be a shape, an axis or a bound
@@ -123,8 +123,12 @@ def _infer(node: ir.Node, opsets: Mapping[str, int]) -> None:
         raise LoweringError.of(node, f"it is no operation of ONNX {opsets.get('', '')}")
     if any(isinstance(a.value, ir.Graph) for a in node.attributes.values()):
         raise LoweringError.of(node, "its number of turns is not known")
-    schema = onnx.defs.get_schema(node.op_type, version, node.domain)
     inputs = [value for value in node.inputs if value is not None]
+    if node.op_type in LIKE_THE_FIRST and not node.domain:
+        for value in node.outputs:
+            value.shape, value.type = ir.Shape(shape_of(inputs[0])), inputs[0].type
+        return
+    schema = onnx.defs.get_schema(node.op_type, version, node.domain)
     types = {str(value.name): _type(value) for value in inputs}
     data = {str(v.name): ir.serde.serialize_tensor(v.const_value) for v in inputs if _may_be_shape(v) and v.const_value}
     for name, tensor in data.items():
@@ -140,8 +144,6 @@ def _infer(node: ir.Node, opsets: Mapping[str, int]) -> None:
         if known is not None and known.tensor_type.HasField("shape"):
             sizes = [size.dim_value if size.HasField("dim_value") else None for size in known.tensor_type.shape.dim]
             value.type = ir.TensorType(ir.DataType(known.tensor_type.elem_type))
-        elif node.op_type in LIKE_THE_FIRST and inputs[0].shape is not None:
-            sizes, value.type = [*shape_of(inputs[0])], inputs[0].type
         else:
             sizes = [None]
         if None in sizes and (value.uses() or value.is_graph_output()):

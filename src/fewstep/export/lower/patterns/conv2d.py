@@ -10,6 +10,7 @@ from fewstep.export.lower.match import (
     attribute,
     is_alone,
     is_along,
+    is_constant,
     operand,
     orders,
     producer,
@@ -122,7 +123,7 @@ def added(node: ir.Node, tape: Tape) -> ir.Value | None:
             continue
         inputs = list(conv.inputs)
         per_image = image_row(other, shape, tape)
-        if inputs[BIAS] is None and is_along(shape_of(other), 4, 1, shape[1]):
+        if inputs[BIAS] is None and is_constant(other) and is_along(shape_of(other), 4, 1, shape[1]):
             inputs[BIAS] = tape.reshape(other, shape[1:2])
         elif inputs[EMBEDDING] is None and per_image is not None:
             inputs[EMBEDDING] = per_image

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import onnx_ir as ir
 
-from fewstep.export.lower.match import attribute, operand, producer, required, scalar
+from fewstep.export.lower.match import attribute, is_all, operand, orders, producer, required, scalar
 from fewstep.export.lower.tape import FUSED, Tape, dtype_of, shape_of
 
 VARIADIC = {"Sum": "Add", "Max": "Max", "Min": "Min", "Mean": "Add"}
@@ -142,6 +142,17 @@ def _sub(node: ir.Node, x: ir.Value, tape: Tape) -> ir.Value | None:
 
 def _keeps(node: ir.Node, x: ir.Value) -> bool:
     return shape_of(x) == shape_of(node.outputs[0])
+
+
+def neutral(node: ir.Node, tape: Tape) -> ir.Value | None:
+    """A product with ones, and a sum with zeros."""
+    number = {"Mul": 1, "Add": 0}.get(node.op_type)
+    if number is None or node.domain:
+        return None
+    for value, other in orders(node):
+        if _keeps(node, value) and is_all(other, number):
+            return value
+    return None
 
 
 def _cast_like(node: ir.Node, x: ir.Value, tape: Tape) -> ir.Value:

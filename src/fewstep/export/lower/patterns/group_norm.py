@@ -5,8 +5,10 @@ import onnx_ir as ir
 
 from fewstep.export.lower.match import (
     attribute,
+    is_all,
     is_alone,
     is_along,
+    is_constant,
     operand,
     orders,
     producer,
@@ -43,7 +45,7 @@ def standard(node: ir.Node, tape: Tape) -> ir.Value | None:
     groups = attribute(node, "num_groups", shape[1])
     weight, bias = (_per_channel(value, shape[1], tape) for value in (weight, bias))
     eps = float(attribute(node, "epsilon", 1e-5))
-    inputs = [x, None if _is_all(weight, 1) else weight, None if _is_all(bias, 0) else bias, None, None, None]
+    inputs = [x, None if is_all(weight, 1) else weight, None if is_all(bias, 0) else bias, None, None, None]
     return tape.fused("group_norm", inputs, shape, _attributes(groups, eps))
 
 
@@ -57,20 +59,14 @@ def _per_channel(value: ir.Value, channels: int, tape: Tape) -> ir.Value:
     return tape.constant(np.repeat(known, channels // count)) if known is not None else tape.reshape(wide, (channels,))
 
 
-def _is_all(value: ir.Value, number: float) -> bool:
-    known = small_constant(value)
-    return known is not None and bool(np.all(known == number))
-
-
 def reshaped(node: ir.Node, tape: Tape) -> ir.Value | None:
     """Of (B, G, ...) made by a Reshape and undone by another: groups of the channels before."""
     norm = sole(operand(node, 0), "group_norm", "layer_norm") if node.op_type == "Reshape" and not node.domain else None
     before = producer(norm.inputs[X], "Reshape") if norm else None
     if norm is None or before is None or any(norm.inputs[WEIGHT:]):
         return None
-    x, y = required(before, 0), shape_of(norm.outputs[0])
-    shape = shape_of(x)
-    if shape != shape_of(node.outputs[0]) or len(shape) < 3 or len(y) < 3 or y[0] != shape[0] or shape[1] % y[1]:
+    x, y, shape = required(before, 0), shape_of(norm.outputs[0]), shape_of(node.outputs[0])
+    if len(shape) < 3 or shape_of(x)[:2] != shape[:2] or len(y) < 3 or y[0] != shape[0] or shape[1] % y[1]:
         return None
     if norm.op_type == "layer_norm" and len(y) != 3:
         return None
@@ -79,7 +75,9 @@ def reshaped(node: ir.Node, tape: Tape) -> ir.Value | None:
     ):
         return None
     tape.name = norm.name or tape.name
-    return tape.fused("group_norm", [x, *[None] * 5], shape, _attributes(y[1], norm.attributes["eps"].as_float()))
+    return tape.fused(
+        "group_norm", [tape.reshape(x, shape), *[None] * 5], shape, _attributes(y[1], norm.attributes["eps"].as_float())
+    )
 
 
 def affine(node: ir.Node, tape: Tape) -> ir.Value | None:
@@ -102,7 +100,7 @@ def _product(norm: ir.Node, other: ir.Value, tape: Tape) -> list[ir.Value | None
     shape = shape_of(norm.outputs[0])
     if scale is not None or shift is not None:
         return None
-    if bias is None and is_along(shape_of(other), len(shape), 1, shape[1]):
+    if bias is None and is_constant(other) and is_along(shape_of(other), len(shape), 1, shape[1]):
         row = tape.reshape(other, shape[1:2])
         return [x, row if weight is None else tape.elementwise("Mul", weight, row), None, None, None, residual]
     plus_one = with_scalar(other.producer(), "Add")
@@ -115,7 +113,8 @@ def _product(norm: ir.Node, other: ir.Value, tape: Tape) -> list[ir.Value | None
 def _sum(norm: ir.Node, other: ir.Value, tape: Tape) -> list[ir.Value | None] | None:
     x, weight, bias, scale, shift, residual = norm.inputs
     shape = shape_of(norm.outputs[0])
-    if scale is None and shift is None and bias is None and is_along(shape_of(other), len(shape), 1, shape[1]):
+    is_row = is_constant(other) and is_along(shape_of(other), len(shape), 1, shape[1])
+    if scale is None and shift is None and bias is None and is_row:
         return [x, weight, tape.reshape(other, shape[1:2]), None, None, residual]
     per_image = image_row(other, shape, tape) if shift is None and scale is not None else None
     return None if per_image is None else [x, weight, bias, scale, per_image, residual]

@@ -7,8 +7,10 @@ import onnx_ir as ir
 from fewstep.errors import LoweringError
 from fewstep.export.lower.match import (
     attribute,
+    is_all,
     is_alone,
     is_along,
+    is_constant,
     is_same,
     operand,
     orders,
@@ -37,6 +39,7 @@ def standard(node: ir.Node, tape: Tape) -> ir.Value | None:
     axis = attribute(node, "axis", -1) % len(shape)
     rows = (*shape[:axis], prod(shape[axis:]))
     weight, bias = (v and _row(v, shape[axis:], tape) for v in (operand(node, 1), operand(node, 2)))
+    weight, bias = None if is_all(weight, 1) else weight, None if is_all(bias, 0) else bias
     eps = {"eps": float(attribute(node, "epsilon", 1e-5))}
     y = tape.fused(KINDS[node.op_type], [tape.reshape(x, rows), weight, bias, None, None], rows, eps)
     made = tape.reshape(y, shape)
@@ -127,7 +130,7 @@ def _product(norm: ir.Node, other: ir.Value, tape: Tape) -> list[ir.Value | None
     if scale is not None or shift is not None:
         return None
     shape = shape_of(norm.outputs[0])
-    if bias is None and is_along(shape_of(other), len(shape), -1, shape[-1]):
+    if bias is None and is_constant(other) and is_along(shape_of(other), len(shape), -1, shape[-1]):
         row = tape.reshape(other, shape[-1:])
         return [x, row if weight is None else tape.elementwise("Mul", weight, row), None, None, None]
     plus_one = with_scalar(other.producer(), "Add")
@@ -139,7 +142,8 @@ def _product(norm: ir.Node, other: ir.Value, tape: Tape) -> list[ir.Value | None
 def _sum(norm: ir.Node, other: ir.Value, tape: Tape) -> list[ir.Value | None] | None:
     x, weight, bias, scale, shift = norm.inputs
     shape = shape_of(norm.outputs[0])
-    if scale is None and bias is None and is_along(shape_of(other), len(shape), -1, shape[-1]):
+    is_row = is_constant(other) and is_along(shape_of(other), len(shape), -1, shape[-1])
+    if scale is None and bias is None and is_row:
         return [x, weight, tape.reshape(other, shape[-1:]), None, None]
     if shift is not None or scale is None or scalar(other) is not None:
         return None

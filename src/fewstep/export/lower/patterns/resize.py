@@ -1,4 +1,4 @@
-"""Resize to the nearest pixel by whole factors, Pad, and Einsum."""
+"""Resize to the nearest pixel by whole factors, and Pad."""
 
 import math
 
@@ -7,7 +7,6 @@ import onnx_ir as ir
 
 from fewstep.errors import LoweringError
 from fewstep.export.lower.match import attribute, operand, required, scalar, small_constant
-from fewstep.export.lower.patterns.matmul import product
 from fewstep.export.lower.tape import Tape, shape_of
 
 
@@ -83,30 +82,3 @@ def _margin(x: ir.Value, axis: int, count: int, edge: int, mode: str, fill: floa
     if mode == "edge":
         return tape.expand(tape.slice(x, axis, at, at + 1), shape)
     return tape.expand(tape.constant(np.full((1,) * len(shape), fill), x), shape)
-
-
-def einsum(node: ir.Node, tape: Tape) -> ir.Value | None:
-    """Of two operands, as a product of matrices: batch, own axes, summed axes."""
-    if node.op_type != "Einsum" or node.domain:
-        return None
-    given, _, result = attribute(node, "equation").replace(" ", "").partition("->")
-    terms = given.split(",")
-    if len(terms) != 2 or "." in given or not result or any(len(set(term)) < len(term) for term in (*terms, result)):
-        raise LoweringError.of(node, f"its equation is {given}->{result}; expected two operands and a result")
-    left, right = terms
-    a, b = required(node, 0), required(node, 1)
-    size = dict(zip(left + right, shape_of(a) + shape_of(b), strict=True))
-    summed = [c for c in left if c in right and c not in result]
-    batch = [c for c in result if c in left and c in right]
-    rows, columns = ([c for c in result if c in term and c not in batch] for term in terms)
-    if sorted(left) != sorted(batch + rows + summed) or sorted(right) != sorted(batch + columns + summed):
-        raise LoweringError.of(node, f"its equation {given}->{result} sums an axis of one operand alone")
-
-    def arranged(value: ir.Value, term: str, *groups: list[str]) -> ir.Value:
-        moved = tape.transpose(value, [term.index(c) for group in groups for c in group])
-        front = [size[c] for c in groups[0]]
-        return tape.reshape(moved, [*front, *(math.prod(size[c] for c in group) for group in groups[1:])])
-
-    y = product(arranged(a, left, batch, rows, summed), arranged(b, right, batch, summed, columns), tape)
-    order = batch + rows + columns
-    return tape.transpose(tape.reshape(y, [size[c] for c in order]), [order.index(c) for c in result])
