@@ -12,7 +12,7 @@ from safetensors.numpy import load
 from tiny_program import tiny_program
 
 from fewstep.errors import OutputError, PlanError
-from fewstep.export.lower.plan_file import read_plan, write_plan
+from fewstep.export.lower.plan_file import certify, read_plan, write_plan
 from fewstep.export.lower.plan_json import program_json
 from fewstep.export.lower.weights import Weight
 
@@ -96,3 +96,13 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="No space left"):
         write_plan(path, program, {"w": replace(weights["w"], load=fail)})
     assert path.read_bytes() == b"before" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_certificate_changes_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.fsp"
+    write_plan(path, *tiny_program())
+    certificate = {"against": {"onnxruntime": "1.31.1"}, "seeds": [0], "errors": {}}
+    certify(path, certificate)
+    program, weights = read_plan(path)
+    assert program.certificate == certificate and weights["w"].array().tolist() == [0.5, -1.0, 2.0]
+    assert program_json(replace(program, certificate=None), {}) == program_json(tiny_program()[0], {})

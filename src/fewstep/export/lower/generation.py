@@ -17,7 +17,9 @@ from fewstep.export.lower.draft import Draft, DraftStage
 from fewstep.export.lower.fuse import fuse
 from fewstep.export.lower.memory import plan_memory
 from fewstep.export.lower.network import Lowered, lower_network
+from fewstep.export.lower.offsets import move_offsets
 from fewstep.export.lower.precision import stage_types
+from fewstep.export.lower.pass_reports import pass_reports
 from fewstep.export.lower.program import Program
 from fewstep.export.lower.schedule_rows import contract_tables, first_rows, schedule_rows
 from fewstep.export.lower.views import View, new_view, row_major
@@ -67,7 +69,7 @@ class _Generation:
         component = self.manifest.components["denoiser"]
         state, time, *prompt = (spec.name for spec in component.inputs)
         bindings = {state: Binding.STATE, time: Binding.TIME, **dict.fromkeys(prompt, Binding.PROMPT)}
-        parts = stage(open_component(self.bundle, "denoiser"), bindings)
+        parts = move_offsets(stage(open_component(self.bundle, "denoiser"), bindings))
         self.crossings[time] = Crossing(TIMES, self.schedule.views["tau"][0])
         for name in prompt:
             self.inputs["labels"] = new_view("i64", (self.batch, len(self.manifest.labels)))
@@ -93,10 +95,7 @@ class _Generation:
     def _lower(self, name: str, part: ir.Model, size: int, inputs: Mapping[str, View], steps: int = 0) -> Lowered:
         fused, reports = fuse(part, {"B": size})
         lowered = lower_network(fused.graph, inputs, self.file, self.types[name])
-        copies = sum(op.op == "map" and not op.attributes["code"] for op in lowered.ops)
-        where = {"stage": name, **({"steps": steps} if steps else {})}
-        self.passes += [{**where, "pass": report.name, "rewrites": report.rewrites} for report in reports]
-        self.passes.append({**where, "pass": "views", "operations": len(lowered.ops), "copies": copies})
+        self.passes += pass_reports({"stage": name, **({"steps": steps} if steps else {})}, reports, lowered)
         return lowered
 
     def _early(self, name: str, part: ir.Model, rows: int) -> None:

@@ -6,7 +6,9 @@ import mmap
 import os
 import secrets
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,6 +46,12 @@ def write_plan(path: str | os.PathLike[str], program: Program, weights: Mapping[
             raise
     except OSError as error:
         raise OutputError(f"{target}: cannot be written: {error.strerror or error}") from error
+
+
+def certify(path: str | os.PathLike[str], certificate: Mapping[str, Any]) -> None:
+    """Writes the certificate (docs/plan.md) into a plan, all else as it was. Raises PlanError or OutputError."""
+    program, weights = read_plan(path)
+    write_plan(path, replace(program, certificate=certificate), weights)
 
 
 def _container(program: Program, weights: Mapping[str, Weight]) -> Iterable[bytes | memoryview]:
