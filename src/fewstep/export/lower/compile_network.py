@@ -28,7 +28,7 @@ def compile_network(
 ) -> tuple[Program, Mapping[str, Weight]]:
     """The program of an ONNX network and its weights, for plan_file.write_plan.
 
-    sizes: of its symbolic dimensions. Its inputs and outputs keep their names; floats are float32. Raises LoweringError.
+    sizes: of its symbolic dimensions. Its inputs and outputs keep their names. Raises LoweringError.
     """
     file = WeightFile()
     fused, reports = fuse(model, sizes)

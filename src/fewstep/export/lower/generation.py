@@ -18,8 +18,8 @@ from fewstep.export.lower.fuse import fuse
 from fewstep.export.lower.memory import plan_memory
 from fewstep.export.lower.network import Lowered, lower_network
 from fewstep.export.lower.offsets import move_offsets
-from fewstep.export.lower.precision import stage_types
 from fewstep.export.lower.pass_reports import pass_reports
+from fewstep.export.lower.precision import stage_types
 from fewstep.export.lower.program import Program
 from fewstep.export.lower.schedule_rows import contract_tables, first_rows, schedule_rows
 from fewstep.export.lower.views import View, new_view, row_major
