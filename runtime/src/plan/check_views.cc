@@ -1,29 +1,14 @@
-#include <algorithm>
 #include <string>
 
 #include "plan/check.h"
 #include "plan/checked.h"
 #include "plan/fields.h"
+#include "plan/overlap.h"
 
 namespace fewstep {
 namespace {
 
 constexpr std::int64_t kAlignment = 64, kMostElements = std::int64_t{1} << 40;
-
-// The largest i of a step, and the largest row that a step of any count is.
-struct Last {
-  std::int64_t row = 0, step = 0;
-};
-
-Last last_of(const Plan& plan) {
-  Last out;
-  if (!plan.schedule) return out;
-  for (const auto& [count, first] : plan.schedule->counts) {
-    out.row = std::max(out.row, first + count - 1);
-    out.step = std::max(out.step, count - 1);
-  }
-  return out;
-}
 
 void check_buffers(const Place& place, const Plan& plan) {
   for (std::size_t i = 0; i < plan.buffers.size(); ++i) {
@@ -34,20 +19,6 @@ void check_buffers(const Place& place, const Plan& plan) {
                            std::to_string(plan.arena));
     }
   }
-}
-
-// One past the last element that the view reaches, wherever row and step move it; false if that is beyond int64.
-bool reach(const Value& value, const Last& last, std::int64_t& out) {
-  out = value.offset;
-  const auto add = [&](std::int64_t count, std::int64_t stride) {
-    std::int64_t distance = 0;
-    return checked_multiply(count, stride, distance) && checked_add(out, distance, out);
-  };
-  if (!add(last.row, value.row) || !add(last.step, value.step)) return false;
-  for (std::size_t axis = 0; axis < value.shape.size(); ++axis) {
-    if (!add(value.shape[axis] - 1, value.strides[axis])) return false;
-  }
-  return checked_add(out, 1, out);
 }
 
 void check_view(const Place& place, const Value& value, const Last& last, const Plan& plan) {
@@ -65,6 +36,9 @@ void check_view(const Place& place, const Value& value, const Last& last, const 
     room = static_cast<std::int64_t>(weight.bytes.size());
   } else {
     room = plan.buffers[static_cast<std::size_t>(value.buffer)].bytes;
+    if (plan.device == "cpu" && (value.dtype == Dtype::f16 || value.dtype == Dtype::bf16)) {
+      place.fail("on a CPU what lies between operations is f32, and a buffer holds no f16 or bf16");
+    }
   }
   std::int64_t end = 0, bytes = 0;
   if (!reach(value, last, end) || !checked_multiply(end, static_cast<std::int64_t>(bytes_of(value.dtype)), bytes) ||
