@@ -39,5 +39,6 @@ NB_MODULE(_runtime, m) {
       "normal", &normal, "seeds"_a, "step"_a, "count"_a, "first"_a = 0,
       "Elements first to first + count - 1 of each seed's unit normal stream at a step: float32 (len(seeds), count).");
   bind_errors();
+  bind_plan(m);
   bind_program(m);
 }

@@ -19,6 +19,16 @@ def normal(seeds: Sequence[int], step: int, count: int, first: int = 0) -> Annot
     Elements first to first + count - 1 of each seed's unit normal stream at a step: float32 (len(seeds), count).
     """
 
+def check_plan(data: bytes) -> None:
+    """
+    Raises PlanError unless a file of these bytes is a plan that may be run.
+    """
+
+def check_container(data: bytes) -> None:
+    """
+    Raises PlanError unless these bytes are a safetensors file as plans are.
+    """
+
 class Program:
     """
     A plan on a device, ready to run. Calls from several threads are served one after another.

@@ -74,7 +74,6 @@ void check_rows(const Place& place, const Plan& plan, const ScheduleRows& rows,
 
 void check_schedule(const Place& place, const Plan& plan, std::set<std::int32_t>& buffers) {
   const ScheduleTable& schedule = *plan.schedule;
-  expect(Place(place, "counts"), !schedule.counts.empty(), "at least one step count");
   const std::int64_t rows = schedule.rows;
   check_rows(Place(place, "tau"), plan, schedule.tau, {{rows}}, buffers);
   check_rows(Place(place, "coefficients"), plan, schedule.coefficients, {{rows, 9}, {rows, 11}}, buffers);

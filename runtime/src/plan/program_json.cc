@@ -127,6 +127,7 @@ ScheduleTable read_schedule(const Place& place, const Json& json, const Plan& pl
     }
     out.counts.emplace(count, integer(here, member.value, 0, out.rows - count));
   }
+  if (out.counts.empty()) counts.fail("expected at least one step count");
   const auto rows = [&](std::string_view key) {
     const Place here(place, key);
     Fields row(here, fields.take(key));
