@@ -123,3 +123,13 @@ def test_describes_a_launch_without_memory() -> None:
     assert y.shape == x.shape and launch.grid == (5, 2, 1)
     assert launch.constants["shift_ptr"] is None and launch.args["scale_ptr"] is scale
     assert ada_norm_cost(x, scale).bytes == 4 * (2 * x.numel() + scale.numel())
+
+
+def test_writes_where_it_is_told(device: str) -> None:
+    x, wide = torch.randn(2, 5, 48, device=device), torch.full((2, 5, 64), float("nan"), device=device)
+    y, launches = ada_norm_launches(x, out=wide[..., 8:56])
+    run_all(launches)
+    assert torch.allclose(y, ada_norm_ref(x), rtol=1e-5, atol=1e-5)
+    assert wide[..., :8].isnan().all() and wide[..., 56:].isnan().all()
+    with pytest.raises(InputError, match=r"out: expected shape \(2, 5, 48\), got"):
+        ada_norm_launches(x, out=wide)

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from fewstep.errors import InputError
-from fewstep.kernels.attention import attention, attention_launches
+from fewstep.kernels.attention import attention, attention_launches, attention_ref
+from fewstep.kernels.launch import run_all
 
 REFUSALS: dict[str, tuple[Callable[[Tensor, Tensor], object], str]] = {
     "rank": (lambda q, k: attention(q[0], k, k), r"q: expected shape \(any, any, any, any\), got \(4, 3, 16\)"),
@@ -127,3 +128,14 @@ def test_tiles_fit_the_gpu(H: int, N: int, D: int, arch: int, blocks: tuple[int,
     q = meta(1, H, N, D)
     config = attention_launches(q, q, q, arch=arch)[1][0].config
     assert (config["BLOCK_N"], config["BLOCK_M"]) == blocks
+
+
+def test_writes_where_it_is_told(device: str) -> None:
+    q, k, v = (torch.randn(1, 2, 5, 16, device=device) for _ in range(3))
+    wide = torch.full((1, 2, 5, 32), float("nan"), device=device)
+    y, launches = attention_launches(q, k, v, out=wide[..., 8:24])
+    run_all(launches)
+    assert torch.allclose(y, attention_ref(q, k, v), rtol=1e-4, atol=1e-5)
+    assert wide[..., :8].isnan().all() and wide[..., 24:].isnan().all()
+    with pytest.raises(InputError, match=r"out: expected shape \(1, 2, 5, 16\), got"):
+        attention_launches(q, k, v, out=wide)

@@ -3,10 +3,12 @@ from typing import Any
 import pytest
 import torch
 from convolutions import DTYPES, check_conv2d, kernel_weight, picture, vector
+from testing import guarded
 
 from fewstep.errors import InputError
 from fewstep.kernels.conv2d import arrange_weight, conv2d, conv2d_cost, conv2d_launches, conv2d_ref
 from fewstep.kernels.conv2d_launch import Norm
+from fewstep.kernels.launch import run_all
 
 META: dict[str, Any] = {"device": "meta", "dtype": torch.bfloat16}
 
@@ -165,3 +167,20 @@ def test_refuses_what_is_arranged_otherwise(device: str) -> None:
         conv2d(x, weight, norm=Norm(torch.zeros(1, 1, device=device).half(), torch.zeros(1, 1, device=device)))
     with pytest.raises(InputError, match="height: expected a whole number from 1 to 32768, got 32769"):
         conv2d_launches(torch.empty(1, 32769, 1, 3, **META).permute(0, 3, 1, 2), weight.to("meta", torch.bfloat16))
+
+
+def test_writes_where_it_is_told_in_another_dtype(device: str) -> None:
+    """Some channels of a wider picture; its neighbours stay as they are, whether the sum is split in parts or not."""
+    x = guarded(torch.randn(2, 6, 5, 32, device=device).half().movedim(-1, 1))
+    weight = arrange_weight(torch.randn(7, 32, 3, 3, device=device).half())
+    for parts in (1, 3):
+        wide = torch.full((2, 6, 5, 12), float("nan"), device=device).movedim(-1, 1)
+        config = {
+            "BLOCK_M": 16, "BLOCK_N": 16, "BLOCK_K": 32, "GROUP_M": 1, "PARTS": parts, "num_warps": 4, "num_stages": 2,
+        }  # fmt: skip
+        y, launches = conv2d_launches(x, weight, out=wide[:, 3:10], config=config)
+        run_all(launches)
+        assert torch.allclose(y, conv2d_ref(x.float(), weight.float()), rtol=1e-4, atol=1e-4)
+        assert wide[:, :3].isnan().all() and wide[:, 10:].isnan().all()
+    with pytest.raises(InputError, match=r"out: expected shape \(2, 7, 6, 5\), got"):
+        conv2d_launches(x, weight, out=wide)

@@ -87,16 +87,17 @@ def ada_norm_launches(
     eps: float = 1e-6,
     weight: Tensor | None = None,
     bias: Tensor | None = None,
+    out: Tensor | None = None,
     arch: int | None = None,
     config: Config | None = None,
 ) -> tuple[Tensor, list[Launch]]:
-    """y, allocated, and the launches that write it. Tensors on meta describe the launch alone, for sm_<arch>."""
-    B, N, D = check_rows(x=x)
+    """y, allocated unless it is out, and the launches that write it. On meta, for sm_<arch>."""
+    B, N, D = check_rows(x=x) if out is None else check_rows(x=x, out=out)
     check_modulation(B, N, D, weight=weight, bias=bias, scale=scale, shift=shift)
     check_choice("norm", norm, get_args(Norm))
-    check_device(x=x, weight=weight, bias=bias, scale=scale, shift=shift)
+    check_device(x=x, weight=weight, bias=bias, scale=scale, shift=shift, out=out)
 
-    y = torch.empty((B, N, D), dtype=x.dtype, device=x.device)
+    y = torch.empty((B, N, D), dtype=x.dtype, device=x.device) if out is None else out
     args, absent = present({
         "x_ptr": x, "weight_ptr": weight, "bias_ptr": bias, "scale_ptr": scale, "shift_ptr": shift, "y_ptr": y,
         "N": N, "D": D, "eps": eps,

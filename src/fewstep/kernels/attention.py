@@ -17,7 +17,7 @@ from fewstep.kernels.attention_flash import LARGE_SHARED_MEMORY, flash_launch
 from fewstep.kernels.attention_problem import FP8, Problem, check_attention
 from fewstep.kernels.attention_small import SMALL_D, SMALL_M, small_launch
 from fewstep.kernels.attention_wide import wide_launch
-from fewstep.kernels.checks import FLOATS
+from fewstep.kernels.checks import FLOATS, check_device, check_dtype, check_last_contiguous, check_shape
 from fewstep.kernels.cost import Cost, nbytes
 from fewstep.kernels.launch import Launch, architecture, run_all
 from fewstep.kernels.tuned import Config, tuned
@@ -45,10 +45,11 @@ def attention_launches(
     k_scale: float = 1.0,
     v_scale: float = 1.0,
     out_dtype: torch.dtype | None = None,
+    out: Tensor | None = None,
     arch: int | None = None,
     config: Config | None = None,
 ) -> tuple[Tensor, list[Launch]]:
-    """y, allocated, and the launches that write it. Tensors on meta describe the launch alone, for sm_<arch>."""
+    """y, allocated unless it is out, and the launches that write it. On meta, for sm_<arch>."""
     check_attention(q, k, v, lengths)
     B, H, N, D = q.shape
     is_fp8 = q.dtype == FP8
@@ -65,7 +66,11 @@ def attention_launches(
     if is_fp8 and q.device.type != "cpu" and chosen_arch < 89:
         raise InputError(f"q: expected fp8 on sm_89 or later, got sm_{chosen_arch}")
 
-    y = torch.empty((B, N, H, D), dtype=out_dtype, device=q.device).transpose(1, 2)
+    y = torch.empty((B, N, H, D), dtype=out_dtype, device=q.device).transpose(1, 2) if out is None else out
+    check_shape("out", y, (B, H, N, D))
+    check_dtype("out", y)
+    check_last_contiguous("out", y)
+    check_device(q=q, out=y)
     problem = Problem(q, k, v, y, lengths, scale * q_scale * k_scale, v_scale, chosen_arch)
     return y, [_launch(problem, config or tuned("attention", problem.key, chosen_arch))]
 

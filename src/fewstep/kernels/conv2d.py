@@ -14,7 +14,15 @@ picture do not fill a GPU.
 import torch
 from torch import Tensor
 
-from fewstep.kernels.conv2d_checks import Padding, check_epilogue, check_norm, check_picture, output_size, sides
+from fewstep.kernels.conv2d_checks import (
+    Padding,
+    check_epilogue,
+    check_norm,
+    check_output,
+    check_picture,
+    output_size,
+    sides,
+)
 from fewstep.kernels.conv2d_epilogue import Activation, Epilogue
 from fewstep.kernels.conv2d_launch import Norm, Problem, conv_launches
 from fewstep.kernels.cost import Cost, nbytes
@@ -83,10 +91,11 @@ def conv2d_launches(
     scale: float = 1.0,
     activation: Activation | None = None,
     norm: Norm | None = None,
+    out: Tensor | None = None,
     arch: int | None = None,
     config: Config | None = None,
 ) -> tuple[Tensor, list[Launch]]:
-    """y, allocated, and the launches that write it. Tensors on meta describe the launches alone, for sm_<arch>.
+    """y, allocated unless it is out, and the launches that write it. On meta, for sm_<arch>.
 
     config: BLOCK_M, or BLOCK_H and BLOCK_W for the tensor memory accelerator; BLOCK_N, BLOCK_K, GROUP_M, PARTS.
     """
@@ -94,10 +103,11 @@ def conv2d_launches(
     H_out, W_out = output_size(x, weight, stride, padding)
     epilogue = Epilogue(bias, embedding, residual, scale, activation)
     check_epilogue(x, epilogue, (x.shape[0], weight.shape[0], H_out, W_out))
+    check_output(x, out, (x.shape[0], weight.shape[0], H_out, W_out))
     if norm is not None:
         check_norm(x, norm)
     left, _, top, _ = sides(padding)
-    return conv_launches(Problem(x, weight, H_out, W_out, top, left, stride, 1, norm), epilogue, arch, config)
+    return conv_launches(Problem(x, weight, H_out, W_out, top, left, stride, 1, norm), epilogue, arch, config, out)
 
 
 def conv2d(

@@ -6,6 +6,7 @@ from fewstep.errors import InputError
 from fewstep.kernels.checks import check_device, check_dtype, check_last_contiguous, check_range, check_shape
 from fewstep.kernels.conv2d_epilogue import Epilogue
 from fewstep.kernels.conv2d_launch import Norm
+from fewstep.kernels.strided import check_written
 
 Padding = int | tuple[int, int, int, int]  # or left, right, top, bottom, in the order of torch.nn.functional.pad
 MAX_KERNEL = 31
@@ -65,6 +66,16 @@ def check_epilogue(x: Tensor, end: Epilogue, shape: tuple[int, int, int, int]) -
     if end.activation not in (None, "silu", "relu"):
         raise InputError(f"activation: expected None, 'silu' or 'relu', got {end.activation!r}")
     check_device(x=x, bias=end.bias, embedding=end.embedding, residual=end.residual)
+
+
+def check_output(x: Tensor, out: Tensor | None, shape: tuple[int, int, int, int]) -> None:
+    """out may have another dtype than x."""
+    if out is not None:
+        check_shape("out", out, shape)
+        check_dtype("out", out)
+        check_channels_last("out", out)
+        check_written("out", out)
+        check_device(x=x, out=out)
 
 
 def check_norm(x: Tensor, norm: Norm) -> None:

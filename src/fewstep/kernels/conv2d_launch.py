@@ -69,9 +69,10 @@ class Problem:
 
 
 def conv_launches(
-    problem: Problem, epilogue: Epilogue, arch: int | None, config: Config | None
+    problem: Problem, epilogue: Epilogue, arch: int | None, config: Config | None, out: Tensor | None = None
 ) -> tuple[Tensor, list[Launch]]:
-    """y: (B, C_out, UP * H_out, UP * W_out), channels last, allocated, and the launches that write it."""
+    """y: (B, C_out, UP * H_out, UP * W_out), channels last, allocated unless it is out, and the launches that write
+    it."""
     x, weight, UP, C_out = problem.x, problem.weight, problem.UP, problem.C_out
     (B, C, H, W), (_, _, KH, KW) = x.shape, weight.shape
     H_out, W_out = problem.H_out, problem.W_out
@@ -82,16 +83,18 @@ def conv_launches(
     narrow = "BLOCK_M" in chosen and C < BLOCK_K
     steps = triton.cdiv(KH * KW * C, BLOCK_K) if narrow else KH * KW * triton.cdiv(C, BLOCK_K)
 
-    y = torch.empty((B, UP * H_out, UP * W_out, C_out), dtype=x.dtype, device=x.device).permute(0, 3, 1, 2)
-    launches, out, end = [], y, epilogue
+    y = out
+    if y is None:
+        y = torch.empty((B, UP * H_out, UP * W_out, C_out), dtype=x.dtype, device=x.device).permute(0, 3, 1, 2)
+    launches, target, end = [], y, epilogue
     if PARTS > 1:
         parts = torch.empty((PARTS, B, UP * H_out, UP * W_out, C_out), dtype=torch.float32, device=x.device)
-        launches, out, end = [add_parts_launch(parts, y, epilogue)], parts[0].permute(0, 3, 1, 2), Epilogue()
+        launches, target, end = [add_parts_launch(parts, y, epilogue)], parts[0].permute(0, 3, 1, 2), Epilogue()
     args = {
         "C": C, "H_out": H_out, "W_out": W_out, "C_out": C_out, "pad_h": problem.pad_h, "pad_w": problem.pad_w,
         "steps_per_part": triton.cdiv(steps, PARTS),
         "stride_ps": B * UP * H_out * UP * W_out * C_out,
-    } | end.args(out)  # fmt: skip
+    } | end.args(target)  # fmt: skip
     constants = {"KH": KH, "KW": KW, "UP": UP, "ACTIVATION": end.activation}
     if "BLOCK_W" in chosen:
         BLOCK_H, BLOCK_W = chosen["BLOCK_H"], chosen["BLOCK_W"]

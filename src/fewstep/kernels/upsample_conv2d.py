@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fewstep.kernels.checks import check_shape
 from fewstep.kernels.conv2d import arrange_weight, finish_ref
-from fewstep.kernels.conv2d_checks import check_epilogue, check_picture
+from fewstep.kernels.conv2d_checks import check_epilogue, check_output, check_picture
 from fewstep.kernels.conv2d_epilogue import Activation, Epilogue
 from fewstep.kernels.conv2d_launch import Problem, conv_launches
 from fewstep.kernels.cost import Cost, nbytes
@@ -58,17 +58,19 @@ def upsample_conv2d_launches(
     residual: Tensor | None = None,
     scale: float = 1.0,
     activation: Activation | None = None,
+    out: Tensor | None = None,
     arch: int | None = None,
     config: Config | None = None,
 ) -> tuple[Tensor, list[Launch]]:
-    """y, allocated, and the launches that write it; folded: as `fold_weight` gives it; the rest as in `conv2d`."""
+    """y, allocated unless it is out, and the launches that write it; folded: as `fold_weight` gives it."""
     check_picture(x, folded)
     B, C, H, W = x.shape
     C_out = folded.shape[0] // 4
     check_shape("folded", folded, (4 * C_out, C, 2, 2))
     epilogue = Epilogue(bias, embedding, residual, scale, activation)
     check_epilogue(x, epilogue, (B, C_out, 2 * H, 2 * W))
-    return conv_launches(Problem(x, folded, H, W, 1, 1, UP=2), epilogue, arch, config)
+    check_output(x, out, (B, C_out, 2 * H, 2 * W))
+    return conv_launches(Problem(x, folded, H, W, 1, 1, UP=2), epilogue, arch, config, out)
 
 
 def upsample_conv2d(
