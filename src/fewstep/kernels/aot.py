@@ -9,7 +9,7 @@ import contextlib
 import io
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import triton
@@ -87,6 +87,20 @@ def compile_launch(launch: Launch, arch: int) -> Cubin:
         registers=used.registers,
         spills=used.local,
     )
+
+
+def rebound(cubin: Cubin, launch: Launch) -> Cubin:
+    """The same image for another launch of an equal Specialised.key: its grid, its numbers, its tensors' shapes."""
+    params, left = list[Param](), iter(cubin.params)
+    for param in left:
+        arg = launch.args.get(param.name)
+        if param.tensormap is not None:
+            shape, strides = tuple(arg.shape), tuple(arg.strides)  # type: ignore[union-attr]
+            params.append(replace(param, tensormap=replace(param.tensormap, shape=shape, strides=strides)))
+            params += [replace(next(left), value=number) for number in (*shape, *strides)]
+        else:
+            params.append(param if param.kind == "ptr" else replace(param, value=arg))
+    return replace(cubin, grid=launch.grid, params=tuple(params))
 
 
 def _params(args: Mapping[str, Any], source: ASTSource, metadata: Any) -> Iterator[Param]:

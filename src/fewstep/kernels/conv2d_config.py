@@ -42,7 +42,10 @@ def choose(H: int, W: int, C: int, C_out: int, taps: int, samples: int, itemsize
         (m, n, parts)
         for m, n in product(sizes, sizes)
         for parts in range(1, 17)
-        if m * n <= area and m < max(2 * H * W, 17) and n < max(2 * C_out, 17) and (parts == 1 or steps >= 6 * parts)
+        if m * n <= area
+        and m <= max(2 * H * W - 1, sizes[0])
+        and n <= max(2 * C_out - 1, sizes[0])
+        and (parts == 1 or steps >= 6 * parts)
     ]
     BLOCK_M, BLOCK_N, PARTS = min(tiles, key=lambda tile: estimate(H * W, C_out, steps, samples, *tile))
     stage = (BLOCK_M + BLOCK_N) * BLOCK_K * itemsize

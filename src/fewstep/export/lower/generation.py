@@ -48,6 +48,16 @@ def compile_bundle(
     return _Generation(bundle, tables, batch, precision, target).compile()
 
 
+def placed(program: Program, weights: Weights) -> tuple[Program, Weights]:
+    """Launches for a GPU, and memory for all that the program names."""
+    if program.target["device"] == "cuda":
+        from fewstep.export.lower.cuda.launches import add_launches
+
+        launched = add_launches(program, weights, program.target["architectures"])
+        program, weights = launched.program, launched.weights
+    return plan_memory(program), weights
+
+
 class _Generation:
     def __init__(
         self, bundle: Bundle, tables: Mapping[int, Schedule], batch: int, precision: str, target: Mapping[str, Any]
@@ -83,7 +93,7 @@ class _Generation:
         self.passes.append({"pass": "precision", "kept float32": sorted(set(self.file.wide))})
         header = Header(self.target, self.precision, self._model(), self.batch, self.passes)
         program = assemble(header, self.stages, self.inputs, outputs, self.schedule)
-        return plan_memory(program), self.file.weights
+        return placed(program, self.file.weights)
 
     def _schedule(self) -> ScheduleViews:
         views = {}
