@@ -191,7 +191,8 @@ def test_weights_that_are_not_finite(bad: float, dtype: type[np.floating[Any]], 
 
 
 def test_files_that_are_no_plans() -> None:
-    for header in ({}, {"__metadata__": {}}, {"__metadata__": {"fewstep.plan": "{}", "format": "pt"}}):
+    headers: list[dict[str, Any]] = [{}, {"__metadata__": {}}, {"__metadata__": {"fewstep.plan": "{}", "format": "pt"}}]
+    for header in headers:
         with pytest.raises(PlanError, match="expected a plan, whose __metadata__ has the key"):
             _runtime.check_plan(container(header))
     with pytest.raises(PlanError, match="program: byte 0: expected a value"):

@@ -139,13 +139,13 @@ void check_op(const Place& place, const Plan& plan, const Op& op, Launches& laun
     if (!op.launches.empty()) list.fail("expected none in a plan for a CPU");
     return;
   }
+  for (std::size_t i = 0; i < op.launches.size(); ++i) launches.check(Place(list, i), op.launches[i]);
   for (const std::int64_t architecture : plan.architectures) {
     const auto is_for = [&](const Launch& launch) { return launch.architecture == architecture; };
     if (std::none_of(op.launches.begin(), op.launches.end(), is_for)) {
       list.fail("there is none for sm_" + std::to_string(architecture));
     }
   }
-  for (std::size_t i = 0; i < op.launches.size(); ++i) launches.check(Place(list, i), op.launches[i]);
 }
 
 }  // namespace
