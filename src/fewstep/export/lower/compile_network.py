@@ -8,12 +8,12 @@ import onnx_ir as ir
 from fewstep.export.lower.assemble import Header, assemble
 from fewstep.export.lower.draft import DraftStage
 from fewstep.export.lower.fuse import fuse
-from fewstep.export.lower.memory import plan_memory
 from fewstep.export.lower.network import lower_network
 from fewstep.export.lower.pass_reports import pass_reports
+from fewstep.export.lower.placed import Weights, placed
 from fewstep.export.lower.precision import stage_types
 from fewstep.export.lower.program import Program
-from fewstep.export.lower.weights import Weight, WeightFile
+from fewstep.export.lower.weights import WeightFile
 
 STAGE = "network"
 
@@ -25,7 +25,7 @@ def compile_network(
     target: Mapping[str, Any],
     precision: str = "float32",
     name: str = "network",
-) -> tuple[Program, Mapping[str, Weight]]:
+) -> tuple[Program, Weights]:
     """The program of an ONNX network and its weights, for plan_file.write_plan.
 
     sizes: of its symbolic dimensions. Its inputs and outputs keep their names. Raises LoweringError.
@@ -37,4 +37,4 @@ def compile_network(
     told = {"name": name, "family": "", "bundle": ""}
     header = Header(target, precision, told, sizes.get("B", 1), passes)
     program = assemble(header, [DraftStage(STAGE, lowered.ops)], lowered.inputs, lowered.outputs)
-    return plan_memory(program), file.weights
+    return placed(program, file.weights)

@@ -15,10 +15,10 @@ from fewstep.export.lower.component import open_component
 from fewstep.export.lower.crossing import MODULATION, PROMPT, TIMES, Crossing, moved, share_storage
 from fewstep.export.lower.draft import Draft, DraftStage
 from fewstep.export.lower.fuse import fuse
-from fewstep.export.lower.memory import plan_memory
 from fewstep.export.lower.network import Lowered, lower_network
 from fewstep.export.lower.offsets import move_offsets
 from fewstep.export.lower.pass_reports import pass_reports
+from fewstep.export.lower.placed import Weights, placed
 from fewstep.export.lower.precision import stage_types
 from fewstep.export.lower.program import Program
 from fewstep.export.lower.schedule_rows import contract_tables, first_rows, schedule_rows
@@ -28,7 +28,6 @@ from fewstep.export.staging.binding import Binding
 from fewstep.export.staging.stage import STEP, stage
 
 CPU: Mapping[str, Any] = {"device": "cpu"}
-Weights = Mapping[str, Weight]
 
 
 def compile_bundle(
@@ -46,16 +45,6 @@ def compile_bundle(
     """
     tables = contract_tables(bundle.manifest, steps)
     return _Generation(bundle, tables, batch, precision, target).compile()
-
-
-def placed(program: Program, weights: Weights) -> tuple[Program, Weights]:
-    """Launches for a GPU, and memory for all that the program names."""
-    if program.target["device"] == "cuda":
-        from fewstep.export.lower.cuda.launches import add_launches
-
-        launched = add_launches(program, weights, program.target["architectures"])
-        program, weights = launched.program, launched.weights
-    return plan_memory(program), weights
 
 
 class _Generation:

@@ -1,0 +1,19 @@
+"""The last of compiling: launches where a GPU needs them, then memory for all that is named."""
+
+from collections.abc import Mapping
+
+from fewstep.export.lower.memory import plan_memory
+from fewstep.export.lower.program import Program
+from fewstep.export.lower.weights import Weight
+
+Weights = Mapping[str, Weight]
+
+
+def placed(program: Program, weights: Weights) -> tuple[Program, Weights]:
+    """Launches for a GPU, and memory for all that the program names."""
+    if program.target["device"] == "cuda":
+        from fewstep.export.lower.cuda.launches import add_launches
+
+        launched = add_launches(program, weights, program.target["architectures"])
+        program, weights = launched.program, launched.weights
+    return plan_memory(program), weights
