@@ -33,7 +33,9 @@ def _parameters(bound: Bound, operands: Operands) -> Mapping[str, Any]:
 class Launched(Machine):
     """Machine, with the launches' kernels for the operations."""
 
-    count = 0
+    def __init__(self, program: Program, weights: Mapping[str, Weight]) -> None:
+        copies = {name: replace(weight, load=weight.array().copy) for name, weight in weights.items()}  # writable
+        super().__init__(program, copies)
 
     def _run(self, stage: Stage, row: int, step: int) -> None:
         for op in stage.ops:
@@ -46,7 +48,6 @@ class Launched(Machine):
                 if bound.step is not None:
                     args[bound.step] = step
                 replace(bound.launch, args=args).run()
-                self.count += 1
 
     def _bound(self, described: Any, index: int, row: int, step: int) -> Any:
         tensor = self._tensor(index, row, step)
