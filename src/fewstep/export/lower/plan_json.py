@@ -3,9 +3,9 @@
 import json
 from collections.abc import Mapping
 from dataclasses import fields
+from importlib import metadata
 from typing import Any
 
-from fewstep import __version__
 from fewstep.engine.checks import choice, refuse, sequence, text, whole
 from fewstep.engine.reading import strict_json
 from fewstep.engine.reading.fields import Fields, json_object
@@ -28,7 +28,7 @@ def program_json(program: Program, digests: Mapping[str, str]) -> str:
     document = {
         "format": FORMAT,
         "version": VERSION,
-        "made_by": f"fewstep {__version__}",
+        "made_by": f"fewstep {metadata.version('fewstep')}",
         "digests": dict(digests),
         **plain,
         "values": [_value_json(value) for value in program.values],
