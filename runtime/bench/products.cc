@@ -125,9 +125,9 @@ double peak(const Gemm& gemm) {
   const std::vector<const float*> rows(8, a.data());
   const Tile tile{rows.data(), 8, 1, depth, 0, 1, b.data(), b.data(), 0, c.data(), gemm.vectors * gemm.lanes, false};
   const Time time = measure(1, [&] {
-    for (int i = 0; i < 100; ++i) gemm.product(tile, gemm.rows, gemm.vectors);
+    for (int i = 0; i < 100; ++i) gemm.product(tile, gemm.widest_rows, gemm.vectors);
   });
-  return 100.0 * 2e-3 * static_cast<double>(depth * gemm.rows * gemm.vectors * gemm.lanes) / time.least;
+  return 100.0 * 2e-3 * static_cast<double>(depth * gemm.widest_rows * gemm.vectors * gemm.lanes) / time.least;
 }
 
 class Block {

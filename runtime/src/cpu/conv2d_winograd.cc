@@ -46,7 +46,7 @@ class WinogradConv2d final : public Kernel {
     const int threads = conv.problem.threads;
     const std::int64_t columns = gemm_.vectors * gemm_.lanes;
     const auto items = [&] { return (tiles_ + block_ - 1) / block_ * weights_.count(); };
-    while (block_ > gemm_.rows && (items() + threads - 1) / threads * threads * 8 > items() * 9)
+    while (block_ > gemm_.widest_rows && (items() + threads - 1) / threads * threads * 8 > items() * 9)
       block_ = (block_ + 1) / 2;
     thread_floats_ = (kPoints + 4) * block_ * columns;
     products_ = Floats(threads * thread_floats_);

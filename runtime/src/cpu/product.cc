@@ -18,9 +18,9 @@ std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; 
 Product::Product(const Gemm& gemm, const Shape& shape, Panels panels, int threads)
     : b(std::move(panels)), gemm_(gemm), shape_(shape) {
   const auto items = [&] { return shape.sheets * ceil_div(shape.rows, block_) * b.count(); };
-  block_ = std::min(kBlockRows, ceil_div(shape.rows, gemm.rows) * gemm.rows);
-  while (block_ > gemm.rows && ceil_div(items(), threads) * threads * 8 > items() * 9) {
-    block_ = ceil_div(block_ / 2, gemm.rows) * gemm.rows;
+  block_ = std::min(kBlockRows, ceil_div(shape.rows, gemm.widest_rows) * gemm.widest_rows);
+  while (block_ > gemm.widest_rows && ceil_div(items(), threads) * threads * 8 > items() * 9) {
+    block_ = ceil_div(block_ / 2, gemm.widest_rows) * gemm.widest_rows;
   }
   blocks_ = ceil_div(shape.rows, block_);
   rows_first_ = shape.rows > shape.columns;

@@ -10,13 +10,14 @@ void winograd_output(const WinogradOutput& output);
 
 namespace {
 
-// As many accumulators as hide the latency of a multiply-add and leave registers for a row of b.
+// Vectors of a tile, and its rows by them: as many accumulators as hide the latency of a multiply-add and leave
+// registers for a row of b.
 #if defined(__AVX512F__)
-constexpr std::int64_t kRows = 8, kVectors = 3;
+constexpr int kVectors = 3, kRows[] = {8, 8, 8};
 #elif defined(__AVX2__)
-constexpr std::int64_t kRows = 4, kVectors = 3;
+constexpr int kVectors = 3, kRows[] = {8, 6, 4};
 #else
-constexpr std::int64_t kRows = 4, kVectors = 2;
+constexpr int kVectors = 2, kRows[] = {4, 4, 4};
 #endif
 
 constexpr int kUnroll = 4;
@@ -66,38 +67,24 @@ void product(const Tile& tile) {
   }
 }
 
-template <int V>
+template <int R, int V>
 void product_of(const Tile& tile, std::int64_t rows) {
-  switch (rows) {
-    case 1:
-      return tile.step == 1 ? product<1, V, true>(tile) : product<1, V, false>(tile);
-    case 2:
-      return tile.step == 1 ? product<2, V, true>(tile) : product<2, V, false>(tile);
-    case 3:
-      return tile.step == 1 ? product<3, V, true>(tile) : product<3, V, false>(tile);
-    case 4:
-      return tile.step == 1 ? product<4, V, true>(tile) : product<4, V, false>(tile);
-#if defined(__AVX512F__)
-    case 5:
-      return tile.step == 1 ? product<5, V, true>(tile) : product<5, V, false>(tile);
-    case 6:
-      return tile.step == 1 ? product<6, V, true>(tile) : product<6, V, false>(tile);
-    case 7:
-      return tile.step == 1 ? product<7, V, true>(tile) : product<7, V, false>(tile);
-    case 8:
-      return tile.step == 1 ? product<8, V, true>(tile) : product<8, V, false>(tile);
-#endif
+  if constexpr (R > 1) {
+    if (rows < R) return product_of<R - 1, V>(tile, rows);
   }
+  return tile.step == 1 ? product<R, V, true>(tile) : product<R, V, false>(tile);
 }
 
 void product_any(const Tile& tile, std::int64_t rows, std::int64_t vectors) {
-  if (vectors == 1) return product_of<1>(tile, rows);
-  if (vectors == 2) return product_of<2>(tile, rows);
-  if constexpr (kVectors == 3) return product_of<3>(tile, rows);
+  if (vectors == 1) return product_of<kRows[0], 1>(tile, rows);
+  if (vectors == 2) return product_of<kRows[1], 2>(tile, rows);
+  if constexpr (kVectors == 3) return product_of<kRows[2], 3>(tile, rows);
 }
 
 }  // namespace
 
-const Gemm kGemm{kLanes, kRows, kVectors, product_any, finish, winograd_input, winograd_output};
+const Gemm kGemm{
+    kLanes,         kVectors,       {kRows[0], kRows[1], kRows[2]}, kRows[kVectors - 1], product_any, finish,
+    winograd_input, winograd_output};
 
 }  // namespace fewstep::cpu::FEWSTEP_ISA

@@ -55,7 +55,9 @@ struct WinogradOutput {
 
 // What one build of src/cpu/simd has for products.
 struct Gemm {
-  std::int64_t lanes, rows, vectors;  // of the largest tile: rows by vectors * lanes columns
+  std::int64_t lanes, vectors;  // the widest tile has vectors * lanes columns
+  std::int64_t rows[3];         // of a tile of one, two and three vectors
+  std::int64_t widest_rows;     // of a tile of that many
   void (*product)(const Tile& tile, std::int64_t rows, std::int64_t vectors);
   void (*finish)(const Finish& finish);
   void (*winograd_input)(const WinogradInput& input);
