@@ -19,9 +19,9 @@ ARROWS = {
     "engine": {"errors", "kernels", "_runtime"},
     "export": {"errors", "kernels", "engine"},
 }
-FACES = {"__init__", "__main__", "api", "cli", "serve", "profile", "evaluation"}
+FACES = {"__init__", "__main__", "api", "cli", "serve", "profile", "evaluation", "compilation", "verification"}
 BASE_INSTALL = {"numpy", "onnxruntime", "PIL", "safetensors"}
-NEED_AN_EXTRA = re.compile(r"fewstep\.(kernels|export|profile|serve)\b|fewstep\.engine\.backends\.(torch|tensorrt)\b")
+NEED_AN_EXTRA = re.compile(r"fewstep\.(kernels|export|profile|serve|compilation)\b|fewstep\.engine\.backends\.(torch|tensorrt)\b")
 
 Imports = dict[str, set[str]]
 

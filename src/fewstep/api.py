@@ -12,9 +12,10 @@ from fewstep.engine.pipeline import Pipeline
 from fewstep.engine.telemetry import refuse_telemetry
 from fewstep.errors import BundleError, InputError, UnknownModelError
 
-BACKENDS = ("auto", "onnxruntime")
+BACKENDS = ("auto", "onnxruntime", "native")
 DEVICES = ("auto", "cpu", "cuda")
 MANIFEST = "bundle.json"
+PLAN = ".fsp"
 CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
 
@@ -23,20 +24,48 @@ def load(
 ) -> Pipeline:
     """Make a model ready.
 
-    model: the name of a shipped model, or a bundle's folder. A folder of a shipped model's name is "./name".
-    backend: "auto" or "onnxruntime". device: "cpu", "cuda" or "auto"; see choose_device.
+    model: the name of a shipped model, a bundle's folder, or a plan, which ends in .fsp. A folder of a shipped model's
+    name is "./name". backend: "onnxruntime" runs bundles, "native" runs plans, "auto" is the one that fits. device:
+    "cpu", "cuda" or "auto": of a bundle see choose_device, of a plan the one it was compiled for.
     threads: CPU threads, by default the physical cores this process may use.
 
-    Raises UnknownModelError, BundleError for a damaged bundle, MissingDependencyError for a device onnxruntime was not
-    built for, BackendError for one that does not start.
+    Raises UnknownModelError, BundleError for a damaged bundle and PlanError for a damaged plan, MissingDependencyError
+    for a device onnxruntime was not built for, BackendError for one that does not start.
     """
     refuse_telemetry()
     choice("backend", backend, BACKENDS)
-    device = choose_device()[0] if choice("device", device, DEVICES) == "auto" else device
+    choice("device", device, DEVICES)
+    if is_plan(model):
+        return _load_plan(Path(model), backend, device, threads)
+    if backend == "native":
+        source = _quoted(model)
+        raise InputError(
+            f"backend: native runs plans, got {short(str(model))}; run `fewstep compile {source} -o MODEL{PLAN}` and "
+            f"load MODEL{PLAN}"
+        )
+    device = choose_device()[0] if device == "auto" else device
     bundle = open_model(model)
     from fewstep.engine.backends.onnxruntime import OnnxRuntimeBackend
 
     return Pipeline(bundle.manifest, OnnxRuntimeBackend(bundle, device=device, threads=threads))
+
+
+def is_plan(model: object) -> bool:
+    """Whether it is the name of a plan, there or not."""
+    return isinstance(model, str | Path) and Path(model).suffix == PLAN and "\0" not in str(model)
+
+
+def _load_plan(path: Path, backend: str, device: str, threads: int | None) -> Pipeline:
+    if backend == "onnxruntime":
+        raise InputError(f"backend: onnxruntime runs bundles, got the plan {short(str(path))}; choose native")
+    if not os.path.lexists(path):
+        raise UnknownModelError(
+            f"there is no plan {short(str(path))}; `fewstep compile MODEL -o {_quoted(path)}` makes one"
+        )
+    from fewstep.engine.backends.native import NativeBackend
+
+    native = NativeBackend(path, device=device, threads=threads)
+    return Pipeline(native.model, native)
 
 
 def shipped_models() -> dict[str, Path]:

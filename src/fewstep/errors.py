@@ -42,7 +42,7 @@ class BackendError(FewstepError, RuntimeError):
 
 
 class DeviceError(BackendError):
-    """A device failed. fault: out_of_memory, capture, numerical, unavailable, or fatal, when only a new process helps."""
+    """A device failed. fault: out_of_memory, capture, numerical, unavailable; or fatal, and it takes a new process."""
 
     def __init__(self, message: str, fault: str) -> None:
         super().__init__(message)

@@ -73,6 +73,6 @@ def test_wrong_arguments_are_named(arguments: list[str], match: str) -> None:
 
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "find_spec", lambda name: None if name == "onnxscript" else object())
+    monkeypatch.setattr(needs, "find_spec", lambda name: None if name == "onnxscript" else object())
     with pytest.raises(MissingDependencyError, match=r"needs onnxscript; pip install 'fewstep\[export\]'"):
         run("x", "-o", "y")

@@ -3,10 +3,9 @@
 import argparse
 import json
 import sys
-from importlib.util import find_spec
 
+from fewstep.cli.needs import require
 from fewstep.cli.parser import Parser
-from fewstep.errors import MissingDependencyError
 
 NEEDED = ("torch", "onnx", "onnxscript")
 
@@ -37,8 +36,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[Parser]") -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exports; raises MissingDependencyError without the export extra, and what export_checkpoint raises."""
-    if missing := [name for name in NEEDED if find_spec(name) is None]:
-        raise MissingDependencyError(f"fewstep export needs {', '.join(missing)}; pip install 'fewstep[export]'")
+    require("fewstep export", *NEEDED)
     from fewstep.export.export import export_checkpoint
 
     export = export_checkpoint(args.checkpoint, args.output, dtype=args.dtype, overwrite=args.force)

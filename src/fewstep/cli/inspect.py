@@ -1,9 +1,10 @@
-"""fewstep inspect: what a bundle holds and the tables it runs."""
+"""fewstep inspect: what a bundle holds and the tables it runs, or the program of a plan."""
 
 import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
+from fewstep.cli.needs import require
 from fewstep.cli.parser import Parser
 
 if TYPE_CHECKING:
@@ -11,22 +12,24 @@ if TYPE_CHECKING:
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[Parser]") -> None:
-    text = "show a model's contract, components, files and schedules"
+    text = "show a model's contract, components, files and schedules, or a plan's program"
     parser = subparsers.add_parser(
         "inspect",
         help=text,
-        description=f"{text.capitalize()}. Every file's digest is checked.",
+        description=f"{text.capitalize()}. Every digest is checked. A plan needs pip install 'fewstep[export]'.",
         usage="fewstep inspect MODEL [options]",
     )
-    parser.add_argument("model", metavar="MODEL", help="a shipped model or a bundle's folder")
+    parser.add_argument("model", metavar="MODEL", help="a shipped model, a bundle's folder or a plan")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    from fewstep.api import open_model
+    from fewstep.api import is_plan, open_model
     from fewstep.engine.request import contract_schedule
 
+    if is_plan(args.model):
+        return inspect_plan(args.model, args.json)
     manifest = open_model(args.model).manifest
     tables = {steps: contract_schedule(manifest, steps) for steps in sorted(manifest.schedule.steps)}
     if args.json:
@@ -52,6 +55,16 @@ def run(args: argparse.Namespace) -> int:
         print(f"file       {name}  {file.size} bytes  sha256 {file.sha256}")
     for steps, table in tables.items():
         _print_table(steps, columns(table))
+    return 0
+
+
+def inspect_plan(path: str, as_json: bool) -> int:
+    require("fewstep inspect PLAN", "onnx", "onnx_ir")
+    from fewstep.export.lower.plan_file import read_plan
+    from fewstep.export.lower.text import describe, facts
+
+    program, _ = read_plan(path)
+    print(json.dumps(facts(program)) if as_json else describe(program))
     return 0
 
 

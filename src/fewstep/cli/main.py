@@ -5,13 +5,13 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
-from fewstep.cli import doctor, evaluate, export, generate, inspect, models, profile
+from fewstep.cli import compile, doctor, evaluate, export, generate, inspect, models, profile, verify
 from fewstep.cli.parser import Parser
 from fewstep.cli.terminal import discard, escaped, interruptible, open_streams, say
 from fewstep.engine.telemetry import refuse_telemetry
 from fewstep.errors import FewstepError, InputError
 
-COMMANDS = (generate, models, inspect, evaluate, doctor, export, profile)
+COMMANDS = (generate, models, inspect, evaluate, doctor, export, compile, verify, profile)
 DEBUG = "FEWSTEP_DEBUG"
 MAX_LINE = 4000
 USAGE = "fewstep COMMAND [options]"

@@ -2,6 +2,9 @@
 
 import ctypes
 
+DEVICES = ("cpu", "cuda")
+MAX_THREADS = 256  # of a CPU
+
 
 def choose_device() -> tuple[str, str]:
     """What "auto" means here and why: cuda if onnxruntime was built for it and a CUDA device answers, else cpu."""

@@ -9,7 +9,7 @@ from typing import NoReturn, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fewstep.engine.bundle_manifest import Manifest
+from fewstep.engine.bundle_manifest import Contract
 from fewstep.engine.checks import refuse
 from fewstep.engine.image import Images
 from fewstep.engine.request import Label, Request, check_request, contract_schedule
@@ -50,7 +50,7 @@ class Pipeline:
     2. It works in the process that made it: the threads of a session do not survive a fork, nor does pickle carry them.
     """
 
-    manifest: Manifest
+    manifest: Contract
     backend: Backend
     _process: int = field(default_factory=os.getpid, init=False, repr=False, compare=False)
 

@@ -7,7 +7,7 @@ from numbers import Integral
 from typing import Any, TypeGuard
 
 from fewstep import _runtime
-from fewstep.engine.bundle_manifest import Manifest
+from fewstep.engine.bundle_manifest import Contract
 from fewstep.engine.checks import refuse, short, whole
 from fewstep.engine.noise import MAX_SEED, random_seed
 from fewstep.engine.schedule import GuidedSchedule, Schedule, schedule
@@ -31,7 +31,7 @@ class Request:
 
 
 def check_request(
-    manifest: Manifest,
+    manifest: Contract,
     prompt: str | None = None,
     label: Label | Sequence[Label] | None = None,
     n: int | None = None,
@@ -57,7 +57,7 @@ def check_request(
     return Request(count, seeds, labels, unknown_words)
 
 
-def check_steps(manifest: Manifest, steps: object) -> int:
+def check_steps(manifest: Contract, steps: object) -> int:
     """The step count to use: `steps` if the model was distilled for it, its default for None, else ContractError."""
     if steps is None:
         return manifest.schedule.default_steps
@@ -68,7 +68,7 @@ def check_steps(manifest: Manifest, steps: object) -> int:
     return int(steps)
 
 
-def contract_schedule(manifest: Manifest, steps: int) -> Schedule | GuidedSchedule:
+def contract_schedule(manifest: Contract, steps: int) -> Schedule | GuidedSchedule:
     """The table of one of the model's step counts, with its guidance folded in unless that is 1."""
     contract = manifest.schedule
     table = schedule(contract.name, steps, **contract.steps[steps])
@@ -135,7 +135,7 @@ def _wanted(
     return [parsed.labels | given for given in wanted], parsed.unknown_words
 
 
-def _complete(manifest: Manifest, given: Mapping[str, str], seed: int) -> dict[str, str]:
+def _complete(manifest: Contract, given: Mapping[str, str], seed: int) -> dict[str, str]:
     return {
         table.name: given.get(table.name) or table.values[drawn_value(seed, i, len(table.values))]
         for i, table in enumerate(manifest.labels)

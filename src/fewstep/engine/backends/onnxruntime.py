@@ -19,13 +19,12 @@ from fewstep.engine.backends.session import open_session
 from fewstep.engine.bundle import Bundle
 from fewstep.engine.checks import choice, whole
 from fewstep.engine.cores import available
+from fewstep.engine.device import DEVICES, MAX_THREADS
 from fewstep.engine.image import Images
 from fewstep.engine.table import GuidedSchedule, Schedule
 from fewstep.engine.timings import Timings
 from fewstep.errors import BundleError, ContractError
 
-DEVICES = ("cpu", "cuda")
-MAX_THREADS = 256
 # Bytes of weights up to which an image runs on one thread, and threads share out images alone. Waking a second thread
 # for every operator of a small network costs what it brings: toons16 in two steps takes 4.6 ms on one thread and, on
 # two, from 3.7 ms in a tight loop to 9.3 ms after a pause.

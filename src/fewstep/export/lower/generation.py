@@ -156,6 +156,9 @@ class _Generation:
     def _model(self) -> dict[str, Any]:
         manifest = self.manifest
         told = {
+            "name": manifest.name,
+            "description": manifest.description,
+            "license": dataclasses.asdict(manifest.license),
             "labels": [dataclasses.asdict(table) for table in manifest.labels],
             "image": dataclasses.asdict(manifest.image),
             "latent": dataclasses.asdict(manifest.latent),

@@ -1,0 +1,78 @@
+"""A bundle into a plan: what `fewstep compile` does."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fewstep.api import open_model
+from fewstep.engine.checks import choice, whole
+from fewstep.errors import OutputError
+from fewstep.export.lower.generation import compile_bundle
+from fewstep.export.lower.plan_file import write_plan
+
+PRECISIONS = ("float32", "float16", "bfloat16")
+MAX_BATCH = 1024
+
+
+@dataclass(frozen=True)
+class Compiled:
+    path: Path
+    facts: Mapping[str, Any]
+
+
+def compile_plan(
+    model: str | Path,
+    path: Path,
+    *,
+    device: str = "cpu",
+    architectures: Sequence[int] = (90,),
+    steps: Sequence[int] = (),
+    batch: int = 1,
+    precision: str = "float32",
+    overwrite: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Compiled:
+    """Write the plan of a model.
+
+    model: as fewstep.load takes it. architectures: of the GPU, 90 for sm_90. steps: of those the model was distilled for,
+    none for all. batch: images of one run. precision: of weights and, on a GPU, of what lies between operations.
+    progress: told what is being done.
+
+    Raises ContractError for settings the model has not, LoweringError for an operation that plans have not, OutputError
+    if there is a file already or it cannot be written.
+    """
+    choice("device", device, ("cpu", "cuda"))
+    choice("precision", precision, PRECISIONS)
+    whole("batch", batch, 1, MAX_BATCH)
+    if os.path.lexists(path) and not overwrite:
+        raise OutputError(f"{path}: is there already; choose another name, or replace it with --force")
+    bundle = open_model(model)
+    target: dict[str, Any] = {"device": device}
+    if device == "cuda":
+        target["architectures"] = list(architectures)
+    _tell(progress, "lowering")
+    program, weights = compile_bundle(
+        bundle, target=target, steps=list(steps) or None, batch=batch, precision=precision
+    )
+    _tell(progress, "writing")
+    write_plan(path, program, weights)
+    loop = next(stage for stage in program.stages if stage.name == "step")
+    counts = sorted(int(count) for count in (program.schedule or {}).get("counts", {}))
+    facts = {
+        "name": bundle.manifest.name,
+        "target": device if device == "cpu" else f"sm_{', sm_'.join(map(str, architectures))}",
+        "dtype": precision,
+        "steps": ", ".join(map(str, counts)),
+        "batch": batch,
+        "ops": len(loop.ops),
+        "arena": program.arena,
+        "bytes": path.stat().st_size,
+    }
+    return Compiled(path, facts)
+
+
+def _tell(progress: Callable[[str], None] | None, what: str) -> None:
+    if progress is not None:
+        progress(what)

@@ -1,0 +1,90 @@
+"""Runs a plan with the compiled runtime: no ONNX, no PyTorch, one call a batch.
+
+A plan's batch is fixed. Fewer images than that fill its last run with copies of the last of them, so an image meets the
+same shapes, the same arithmetic and the same bytes however many are asked for.
+"""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewstep import _runtime
+from fewstep.engine.blas import blas_path
+from fewstep.engine.checks import choice, whole
+from fewstep.engine.cores import available
+from fewstep.engine.device import DEVICES, MAX_THREADS
+from fewstep.engine.image import Images
+from fewstep.engine.plan_model import PlanModel, read_model
+from fewstep.engine.table import GuidedSchedule, Schedule
+from fewstep.engine.timings import Timings
+
+Progress = Callable[[int, int], None]
+
+
+class NativeBackend:
+    """A plan on its device, made once. Safe to call from several threads, which are served one after another."""
+
+    name = "native"
+
+    def __init__(self, path: str | os.PathLike[str], *, device: str = "cpu", threads: int | None = None) -> None:
+        """threads: CPU threads, by default the physical cores this process may use.
+
+        Raises InputError for illegal arguments, PlanError for a damaged plan or one for another device, DeviceError.
+        """
+        start = time.perf_counter()
+        self.device = choice("device", device, (*DEVICES, "auto"))
+        self.threads = available() if threads is None else whole("threads", threads, 1, MAX_THREADS)
+        blas = blas_path() if self.device == "cpu" else ""
+        self.program = _runtime.Program(os.fspath(path), device=self.device, threads=self.threads, blas=blas)
+        self.model: PlanModel = read_model(self.program.metadata, os.fspath(path))
+        self.load_ms = (time.perf_counter() - start) * 1e3
+
+    def run(
+        self,
+        seeds: Sequence[int],
+        labels: NDArray[np.int64],
+        schedule: Schedule | GuidedSchedule,
+        progress: Progress | None = None,
+    ) -> tuple[Images, Timings]:
+        """Images uint8 (n, H, W, 3) and where the time went: a run is one call, so all of it counts as one stage.
+
+        schedule: the model's own of len(schedule) steps, which the plan holds. Raises DeviceError.
+        """
+        start = time.perf_counter()
+        steps = len(schedule if isinstance(schedule, Schedule) else schedule.schedule)
+        images = self._run(seeds, labels, steps, ("images",), progress)["images"]
+        return images, Timings(load=self.load_ms, denoise=((time.perf_counter() - start) * 1e3,))
+
+    def generate(
+        self, seeds: Sequence[int], labels: NDArray[np.int64], steps: int
+    ) -> tuple[NDArray[np.float32], Images]:
+        """The latents float32 (n, ...) that the decoder is given, and the images."""
+        made = self._run(seeds, labels, steps, ("latents", "images"), None)
+        return made["latents"], made["images"]
+
+    def _run(
+        self,
+        seeds: Sequence[int],
+        labels: NDArray[np.int64],
+        steps: int,
+        outputs: Sequence[str],
+        progress: Progress | None,
+    ) -> dict[str, Any]:
+        n, B = len(seeds), self.program.batch
+        words = np.array(seeds, np.uint64).view(np.int64)
+        made = {
+            name: np.empty((n, *self.program.outputs[name][1][1:]), self.program.outputs[name][0]) for name in outputs
+        }
+        for first in range(0, n, B):
+            rows = np.minimum(np.arange(first, first + B), n - 1)
+            inputs = {"seeds": words[rows]} | ({"labels": labels[rows]} if self.model.labels else {})
+            results = self.program.run(inputs, steps, outputs)
+            for name in outputs:
+                made[name][first : first + B] = results[name][: n - first]
+            if progress is not None:
+                progress(min(first + B, n), n)
+        return made
