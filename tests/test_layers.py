@@ -21,7 +21,9 @@ ARROWS = {
 }
 FACES = {"__init__", "__main__", "api", "cli", "serve", "profile", "evaluation", "compilation", "verification"}
 BASE_INSTALL = {"numpy", "onnxruntime", "PIL", "safetensors"}
-NEED_AN_EXTRA = re.compile(r"fewstep\.(kernels|export|profile|serve|compilation)\b|fewstep\.engine\.backends\.(torch|tensorrt)\b")
+NEED_AN_EXTRA = re.compile(
+    r"fewstep\.(kernels|export|profile|serve|compilation)\b|fewstep\.engine\.backends\.(torch|tensorrt)\b"
+)
 
 Imports = dict[str, set[str]]
 

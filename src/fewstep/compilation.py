@@ -36,8 +36,8 @@ def compile_plan(
 ) -> Compiled:
     """Write the plan of a model.
 
-    model: as fewstep.load takes it. architectures: of the GPU, 90 for sm_90. steps: of those the model was distilled for,
-    none for all. batch: images of one run. precision: of weights and, on a GPU, of what lies between operations.
+    model: as fewstep.load takes it. architectures: of the GPU, 90 for sm_90. steps: of those the model was distilled
+    for, none for all. batch: images of one run. precision: of weights and, on a GPU, of what lies between operations.
     progress: told what is being done.
 
     Raises ContractError for settings the model has not, LoweringError for an operation that plans have not, OutputError

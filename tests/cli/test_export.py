@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from forged_bundle import Forgery
 
-from fewstep.cli import export
+from fewstep.cli import export, needs
 from fewstep.cli.parser import Parser
 from fewstep.engine.bundle import Bundle
 from fewstep.errors import InputError, MissingDependencyError

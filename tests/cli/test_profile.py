@@ -8,7 +8,7 @@ from profile_cases import CEILINGS, tiny_case
 from small_bundle import write_bundle
 
 from fewstep import api
-from fewstep.cli import profile as command
+from fewstep.cli import needs
 from fewstep.cli.main import main
 from fewstep.profile import ceilings, table
 
@@ -107,7 +107,7 @@ def test_a_package_that_is_not_there(capsys: pytest.CaptureFixture[str], monkeyp
     def found(name: str) -> Any:
         return None if name == "matplotlib" else name
 
-    monkeypatch.setattr(command, "find_spec", found)
+    monkeypatch.setattr(needs, "find_spec", found)
     assert main(["profile", "kernels", *QUICK]) == 0
     assert main(["profile", "kernels", "--plot", "out.png"]) == 1
     assert "fewstep profile needs matplotlib; pip install 'fewstep[profile]'" in capsys.readouterr().err

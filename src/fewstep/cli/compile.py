@@ -20,7 +20,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[Parser]") -> None:
     parser = subparsers.add_parser(
         "compile",
         help=text,
-        description=f"{text[0].upper()}{text[1:]}. docs/plan.md says what it holds. Needs pip install 'fewstep[export]'.",
+        description=f"{text[0].upper()}{text[1:]}. docs/plan.md describes it. Needs pip install 'fewstep[export]'.",
         usage="fewstep compile MODEL -o FILE.fsp [options]",
     )
     parser.add_argument("model", metavar="MODEL", help="a shipped model or a bundle's folder")

@@ -3,13 +3,13 @@
 import argparse
 import json
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fewstep.cli.needs import require
 from fewstep.cli.parser import Parser, integer
 from fewstep.cli.terminal import escaped, say
-from fewstep.errors import BackendError, InputError, MissingDependencyError
+from fewstep.errors import BackendError, InputError
 
 if TYPE_CHECKING:
     import torch
@@ -62,8 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
     whole("rounds", args.rounds, 1, MAX_ROUNDS)
     needed = ["torch", "triton"] + ["matplotlib"] * (args.plot is not None)
-    if missing := [name for name in needed if find_spec(name) is None]:
-        raise MissingDependencyError(f"fewstep profile needs {', '.join(missing)}; pip install 'fewstep[profile]'")
+    require("fewstep profile", *needed, extra="profile")
     for name, file in (("json", args.json), ("plot", args.plot)):
         if file is not None:
             if not file or "\0" in file:
