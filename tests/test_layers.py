@@ -20,6 +20,9 @@ ARROWS = {
     "export": {"errors", "kernels", "engine"},
 }
 FACES = {"__init__", "__main__", "api", "cli", "serve", "profile", "evaluation", "compilation", "verification"}
+SYSTEM = {
+    "dlfcn.h", "fcntl.h", "immintrin.h", "linux/futex.h", "sys/mman.h", "sys/stat.h", "sys/syscall.h", "sys/types.h", "unistd.h",
+}  # fmt: skip
 BASE_INSTALL = {"numpy", "onnxruntime", "PIL", "safetensors"}
 NEED_AN_EXTRA = re.compile(
     r"fewstep\.(kernels|export|profile|serve|compilation)\b|fewstep\.engine\.backends\.(torch|tensorrt)\b"
@@ -137,12 +140,21 @@ def test_package_files_between_the_modules_are_empty() -> None:
     assert [str(p) for p in PACKAGE.glob("*/**/__init__.py") if p.read_text().strip()] == []
 
 
-def test_the_core_of_the_runtime_includes_the_standard_library_and_itself_only() -> None:
-    files = [*ROOT.glob("runtime/include/**/*.h"), *ROOT.glob("runtime/src/**/*.cc")]
+def test_the_core_of_the_runtime_includes_the_system_and_itself_only() -> None:
+    source = ROOT / "runtime" / "src"
+    files = [*ROOT.glob("runtime/include/**/*.h"), *source.rglob("*.cc"), *source.rglob("*.h")]
     assert files
     for path in files:
         for include in re.findall(r"^#include (.+)$", path.read_text(), re.MULTILINE):
-            assert re.fullmatch(r'<[a-z_]+>|"fewstep/[a-z_/]+\.h"', include), f"{path.name} includes {include}"
+            own = re.fullmatch(r'"([a-z0-9_/]+\.h)"', include)
+            if own is None:
+                assert re.fullmatch(r"<[a-z_]+>", include) or include[1:-1] in SYSTEM, f"{path.name} includes {include}"
+                continue
+            roots = (path.parent, source, ROOT / "runtime" / "include")
+            found = next((root / own[1] for root in roots if (root / own[1]).is_file()), None)
+            assert found is not None, f"{path.name} includes {include}"
+            rooms = {p.relative_to(source).parts[0] for p in (path, found) if p.is_relative_to(source)}
+            assert len(rooms & {"cpu", "cuda", "plan"}) < 2, f"{path} and {found}: rooms of their own"
 
 
 E_ENGINE, E_EXPORT = "fewstep.engine.a", "fewstep.export.b"

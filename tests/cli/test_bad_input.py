@@ -69,7 +69,7 @@ SEED = "seed: expected an integer from 0 to 18446744073709551615"
         (["-n", "2", "--layout", "single"], "layout single: expected one picture, got 2"),
         (["--threads", "0"], "threads: expected an integer from 1 to 256"),
         (["--device", "tpu"], "device: expected one of auto, cpu, cuda"),
-        (["--backend", "torch"], "backend: expected one of auto, onnxruntime"),
+        (["--backend", "torch"], "backend: expected one of auto, native, onnxruntime"),
         (["-o", "picture"], "output: expected a name ending in .png, .jpg, .jpeg, .webp, got 'picture'"),
         (["-o", "picture.gif"], "output: expected a name ending in .png, .jpg, .jpeg, .webp, got 'picture.gif'"),
         (["-o", ""], "output: expected the name of a file, got ''"),
