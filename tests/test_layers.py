@@ -21,7 +21,8 @@ ARROWS = {
 }
 FACES = {"__init__", "__main__", "api", "cli", "serve", "profile", "evaluation", "compilation", "verification"}
 SYSTEM = {
-    "dlfcn.h", "fcntl.h", "immintrin.h", "linux/futex.h", "sys/mman.h", "sys/stat.h", "sys/syscall.h", "sys/types.h", "unistd.h",
+    "dlfcn.h", "fcntl.h", "immintrin.h",
+    "linux/futex.h", "sys/mman.h", "sys/stat.h", "sys/syscall.h", "sys/types.h", "unistd.h",
 }  # fmt: skip
 BASE_INSTALL = {"numpy", "onnxruntime", "PIL", "safetensors"}
 NEED_AN_EXTRA = re.compile(
