@@ -53,6 +53,12 @@ def test_a_concatenation_is_reached_through_views() -> None:
     assert kinds(program) == ["map", "map", "map"]
 
 
+def test_a_part_that_is_in_its_place_already_is_not_copied_onto_itself() -> None:
+    program = check("""g (float[1, 8] x, float[6, 4] z) => (float[1, 32] y) <int64[2] s = {1, 24}> {
+        a = Exp(x) b = Tanh(z) r = Reshape(b, s) c = Concat <axis = 1> (a, r) y = Abs(c) }""")
+    assert kinds(program) == ["map", "map", "map"]
+
+
 def test_the_same_part_twice_and_inputs_are_copied() -> None:
     program = check("""g (float[2, 3] x) => (float[2, 9] y) {
         a = Exp(x) y = Concat <axis = 1> (a, x, a) }""")

@@ -156,7 +156,7 @@ class _Lowering:
         for index, value in enumerate(node.inputs):
             assert value is not None
             slot = self._slot(node, whole, index)
-            if self.view(value) != slot:
+            if not self.view(value).is_at(slot):
                 self.ops.append(copy(f"{node.name}.{index}", self.view(value), slot))
 
     def _map(self, node: ir.Node, found: Map) -> None:

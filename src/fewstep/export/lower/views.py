@@ -51,6 +51,12 @@ class View:
         kept = [0 if have == 1 != want else stride for have, stride, want in given]
         return replace(self, shape=tuple(shape), strides=(*[0] * missing, *kept))
 
+    def is_at(self, other: "View") -> bool:
+        """Whether the two are the same elements at the same addresses; strides of axes of 1 say nothing."""
+        steps = [s if n > 1 else 0 for n, s in zip(other.shape, other.strides, strict=True)]
+        mine = [s if n > 1 else 0 for n, s in zip(self.shape, self.strides, strict=True)]
+        return steps == mine and replace(self, strides=other.strides) == other
+
     def reshaped(self, shape: Sequence[int]) -> "View | None":
         """The same elements in row-major order as another shape, or None where no strides say so."""
         strides = reshaped_strides(self.shape, self.strides, shape)
