@@ -16,9 +16,19 @@ struct Maker {
 };
 
 constexpr std::array kMakers{
+    Maker{"attention", 4, 1, make_attention},
     Maker{"conv2d", 5, 1, make_conv2d},
+    Maker{"gather", 2, 1, make_gather},
+    Maker{"group_norm", 6, 2, make_group_norm},
+    Maker{"initial_state", 2, 2, make_initial_state},
+    Maker{"layer_norm", 5, 1, make_layer_norm},
     Maker{"map", 0, 1, make_map},
     Maker{"matmul", 5, 1, make_matmul},
+    Maker{"reduce", 1, 1, make_reduce},
+    Maker{"rms_norm", 5, 1, make_layer_norm},
+    Maker{"sampler_step", 6, 4, make_sampler_step},
+    Maker{"softmax", 1, 1, make_softmax},
+    Maker{"to_uint8", 1, 1, make_to_uint8},
 };
 
 }  // namespace
