@@ -48,17 +48,11 @@ constexpr Named kDtypes[] = {{Dtype::f32, "float32", {kFloat, 32, 1}},    {Dtype
 
 const Named& named(Dtype dtype) { return *std::ranges::find(kDtypes, dtype, &Named::dtype); }
 
-std::unique_ptr<fewstep::Device> device_of(std::shared_ptr<const fewstep::Plan> plan, const std::string& device,
-                                           int threads, const std::string& blas) {
-  if (device == "cpu") return fewstep::make_cpu_device(std::move(plan), {threads, blas});
-  throw std::invalid_argument("device must be cpu, got " + device);
-}
-
 void open(Program* self, const std::filesystem::path& path, const std::string& device, int threads,
           const std::string& blas) {
   const nb::gil_scoped_release unlocked;
   auto plan = std::make_shared<const fewstep::Plan>(fewstep::open_plan(path));
-  new (self) Program(plan, device_of(plan, device, threads, blas));
+  new (self) Program(plan, fewstep::make_device(plan, {device, {threads, blas}}));
 }
 
 using Signature = nb::typed<nb::dict, nb::str, nb::typed<nb::tuple, nb::str, nb::typed<nb::tuple, int, nb::ellipsis>>>;

@@ -93,9 +93,9 @@ fewstep_status fewstep_open(const char* path, const fewstep_options* options, fe
     need(program != nullptr, "program");
     fewstep::DeviceOptions chosen;
     if (options != nullptr) {
-      if (options->device != nullptr) chosen.device = options->device;
-      if (options->blas != nullptr) chosen.blas = options->blas;
-      chosen.threads = options->threads;
+      if (options->device != nullptr) chosen.name = options->device;
+      if (options->blas != nullptr) chosen.cpu.blas = options->blas;
+      chosen.cpu.threads = options->threads;
     }
     auto opened = std::make_unique<fewstep_program>();
     opened->program = fewstep::open_program(path, chosen);

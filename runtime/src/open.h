@@ -2,16 +2,10 @@
 
 #include <filesystem>
 #include <memory>
-#include <string>
 
 #include "fewstep/program.h"
 
 namespace fewstep {
-
-struct DeviceOptions {
-  std::string device = "cpu", blas;
-  int threads = 1;
-};
 
 // A plan's file as a program on a device. Throws std::invalid_argument, PlanError, DeviceError.
 std::unique_ptr<Program> open_program(const std::filesystem::path& path, const DeviceOptions& options);

@@ -37,4 +37,11 @@ struct CudaOptions {
 };
 std::unique_ptr<Device> make_cuda_device(std::shared_ptr<const Plan> plan, const CudaOptions& options);
 
+// The device that is named, "cpu", with those of its options. Throws std::invalid_argument for another.
+struct DeviceOptions {
+  std::string name = "cpu";
+  CpuOptions cpu;
+};
+std::unique_ptr<Device> make_device(std::shared_ptr<const Plan> plan, const DeviceOptions& options);
+
 }  // namespace fewstep

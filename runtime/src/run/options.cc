@@ -44,7 +44,7 @@ const char* const kUsage =
 
 RunOptions parse_options(std::span<const char* const> arguments) {
   RunOptions options;
-  options.device.threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
+  options.device.cpu.threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const std::string_view option = arguments[i];
     const auto value = [&]() -> std::string_view {
@@ -66,9 +66,9 @@ RunOptions parse_options(std::span<const char* const> arguments) {
     } else if (option == "--label") {
       options.labels.push_back(label(value()));
     } else if (option == "--threads") {
-      options.device.threads = number<int>(option, value(), 1, 1024);
+      options.device.cpu.threads = number<int>(option, value(), 1, 1024);
     } else if (option == "--blas") {
-      options.device.blas = value();
+      options.device.cpu.blas = value();
     } else if (option.starts_with('-') && option.size() > 1) {
       throw std::invalid_argument("no option is named " + std::string(option));
     } else if (options.plan.empty()) {
