@@ -1,0 +1,65 @@
+#include "cuda/description.h"
+
+namespace fewstep::cuda {
+namespace {
+
+std::string quoted(const std::string& text) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string quoted = "\"";
+  for (const char c : text) {
+    const auto code = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      quoted += {'\\', c};
+    } else if (code < 0x20 || code > 0x7e) {
+      quoted += {'\\', 'u', '0', '0', kDigits[code >> 4], kDigits[code & 15]};
+    } else {
+      quoted += c;
+    }
+  }
+  return quoted + '"';
+}
+
+class Object {
+ public:
+  Object& add(const std::string& key, const std::string& json) {
+    text_ += (text_.empty() ? "" : ", ") + quoted(key) + ": " + json;
+    return *this;
+  }
+  template <typename T>
+  Object& add(const std::string& key, T number) {
+    return add(key, std::to_string(number));
+  }
+  std::string json() const { return "{" + text_ + "}"; }
+
+ private:
+  std::string text_;
+};
+
+}  // namespace
+
+std::string describe_device(const Described& device) {
+  Object launches;
+  for (const auto& [steps, count] : device.runs.launches()) launches.add(std::to_string(steps), count);
+  return Object()
+      .add("device", quoted("cuda"))
+      .add("name", quoted(device.context.name()))
+      .add("index", device.context.index())
+      .add("architecture", device.context.architecture())
+      .add("launches_for", device.architecture)
+      .add("driver", device.context.driver().version())
+      .add("arena", device.addresses.arena_bytes())
+      .add("weights", device.addresses.weight_bytes())
+      .add("pinned", device.inputs.bytes() + device.outputs.bytes())
+      .add("modules", device.stages.modules())
+      .add("launches", launches.json())
+      .add("input_copies", device.inputs.copies())
+      .add("output_copies", device.outputs.copies())
+      .add("captures", device.runs.captures())
+      .add("failed_captures", device.runs.failed_captures())
+      .add("graph_launches", device.runs.graph_launches())
+      .add("fallbacks", device.runs.fallbacks())
+      .add("message", quoted(device.runs.last_failure()))
+      .json();
+}
+
+}  // namespace fewstep::cuda

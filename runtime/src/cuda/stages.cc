@@ -1,0 +1,54 @@
+#include "cuda/stages.h"
+
+#include "fewstep/error.h"
+
+namespace fewstep::cuda {
+
+Stages::Stages(const Context& context, const Plan& plan, const Addresses& addresses, std::int64_t architecture)
+    : modules_(context, plan) {
+  for (const Stage& stage : plan.stages) {
+    Part& part = parts_.emplace_back(Part{stage.name, stage.steps, {}});
+    for (const Op& op : stage.ops) {
+      bool launched = false;
+      for (const Launch& launch : op.launches) {
+        if (launch.architecture != architecture) continue;
+        part.launches.emplace_back(context.driver(), launch, modules_.function(launch), addresses);
+        launched = true;
+      }
+      if (!launched) {
+        throw DeviceError(Fault::unavailable, op.kind + " " + op.name + ": expected a launch for sm_" +
+                                                  std::to_string(architecture) + ", got none");
+      }
+    }
+  }
+  for (Part& part : parts_) {
+    if (part.name == "tables") tables_ = &part;
+  }
+}
+
+std::int64_t Stages::times(const Part& part, std::int64_t steps) {
+  if (part.name == "tables") return 0;
+  if (part.name == "modulation") return part.steps == steps ? 1 : 0;
+  return part.name == "step" ? steps : 1;
+}
+
+void Stages::enqueue_tables(Stream& stream) {
+  if (tables_ == nullptr) return;
+  for (PreparedLaunch& launch : tables_->launches) launch.enqueue(stream, {});
+}
+
+void Stages::enqueue(Stream& stream, std::int64_t steps, std::int64_t first_row) {
+  for (Part& part : parts_) {
+    for (std::int64_t i = 0; i < times(part, steps); ++i) {
+      for (PreparedLaunch& launch : part.launches) launch.enqueue(stream, {.row = first_row + i, .step = i});
+    }
+  }
+}
+
+std::int64_t Stages::launches(std::int64_t steps) const {
+  std::int64_t count = 0;
+  for (const Part& part : parts_) count += times(part, steps) * static_cast<std::int64_t>(part.launches.size());
+  return count;
+}
+
+}  // namespace fewstep::cuda
