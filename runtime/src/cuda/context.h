@@ -3,13 +3,15 @@
 #include <string>
 
 #include "cuda/driver.h"
+#include "cuda/fault.h"
 
 namespace fewstep::cuda {
 
 // A device and its primary context, shared with whatever else uses the device in this process.
 //
 // 1. Calls need a Current on their thread; it gives the caller's context back when it goes.
-// 2. release runs what gives a handle back, with the context current; once the driver is dead, it runs nothing.
+// 2. release runs what gives a handle back, with the context current if that is possible; once the context is lost, it
+//    runs nothing.
 class Context {
  public:
   Context(Driver& driver, int index);
@@ -37,9 +39,11 @@ class Context {
   template <typename F>
   void release(F&& give_back) const noexcept {
     ContextHandle popped = nullptr;
-    if (driver_.dead() || driver_->push_current(handle_) != 0) return;
+    if (driver_.dead()) return;
+    const Result pushed = driver_->push_current(handle_);
+    if (pushed != 0 && fault_of(pushed) == Fault::fatal) return;
     give_back();
-    driver_->pop_current(&popped);
+    if (pushed == 0) driver_->pop_current(&popped);
   }
 
  private:

@@ -1,28 +1,14 @@
 #include "cuda/description.h"
 
+#include "json_string.h"
+
 namespace fewstep::cuda {
 namespace {
-
-std::string quoted(const std::string& text) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string quoted = "\"";
-  for (const char c : text) {
-    const auto code = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      quoted += {'\\', c};
-    } else if (code < 0x20 || code > 0x7e) {
-      quoted += {'\\', 'u', '0', '0', kDigits[code >> 4], kDigits[code & 15]};
-    } else {
-      quoted += c;
-    }
-  }
-  return quoted + '"';
-}
 
 class Object {
  public:
   Object& add(const std::string& key, const std::string& json) {
-    text_ += (text_.empty() ? "" : ", ") + quoted(key) + ": " + json;
+    text_ += (text_.empty() ? "" : ", ") + json_string(key) + ": " + json;
     return *this;
   }
   template <typename T>
@@ -41,8 +27,8 @@ std::string describe_device(const Described& device) {
   Object launches;
   for (const auto& [steps, count] : device.runs.launches()) launches.add(std::to_string(steps), count);
   return Object()
-      .add("device", quoted("cuda"))
-      .add("name", quoted(device.context.name()))
+      .add("device", json_string("cuda"))
+      .add("name", json_string(device.context.name()))
       .add("index", device.context.index())
       .add("architecture", device.context.architecture())
       .add("launches_for", device.architecture)
@@ -58,7 +44,7 @@ std::string describe_device(const Described& device) {
       .add("failed_captures", device.runs.failed_captures())
       .add("graph_launches", device.runs.graph_launches())
       .add("fallbacks", device.runs.fallbacks())
-      .add("message", quoted(device.runs.last_failure()))
+      .add("message", json_string(device.runs.last_failure()))
       .json();
 }
 
