@@ -40,7 +40,9 @@ def launches() -> dict[str, tuple[Launch, int]]:
     args = {"x_ptr": x, "row_ptr": x, "far": 2**40 + 1, "n": 99, "i": 3, "factor": 0.5, "flag": True}
     step = Launch(step_kernel, (1, 1, 1), args, {"BLOCK": 128, "num_warps": 2})
     sums = {"x_desc": TensorDescriptor.from_tensor(block, [256, 128]), "y_ptr": x}
-    return {f"{name}.{arch}": (launch, arch) for name, launch in (("add", add), ("step", step)) for arch in (80, 90)} | {
+    return {
+        f"{name}.{arch}": (launch, arch) for name, launch in (("add", add), ("step", step)) for arch in (80, 90)
+    } | {
         "sum.90": (Launch(sum_kernel, (1, 1, 1), sums, {"num_warps": 4}), 90),
         "cluster.90": (Launch(sum_kernel, (1, 1, 1), sums, {"num_warps": 4, "num_ctas": 2}), 90),
     }
