@@ -14,7 +14,7 @@ IMAGES = HERE.parents[1] / "runtime" / "tests" / "data"
 
 def test_images(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    command = [sys.executable, str(HERE / "cuda_images.py"), str(tmp_path)]
+    command = [sys.executable, str(HERE.parent / "kernels" / "cuda_images.py"), str(tmp_path)]
     printed = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
     made, kept = ({path.name: path.read_bytes() for path in folder.glob("*.cubin")} for folder in (tmp_path, IMAGES))
     assert sorted(made) == sorted(kept)

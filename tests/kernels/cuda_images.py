@@ -1,4 +1,4 @@
-"""Compiles the kernels of the CUDA device's tests: python tests/runtime/cuda_images.py FOLDER."""
+"""Compiles the kernels of the CUDA device's tests: python tests/kernels/cuda_images.py FOLDER."""
 
 import sys
 from pathlib import Path
