@@ -36,7 +36,9 @@ def random_inputs(model: ir.Model, sizes: Mapping[str, int], seed: int = 0, belo
     return found
 
 
-def check_same(model: ir.Model, sizes: Mapping[str, int], inputs: Values | None = None) -> Counter[str]:
+def check_same(
+    model: ir.Model, sizes: Mapping[str, int], inputs: Values | None = None, bound: float = BOUND
+) -> Counter[str]:
     """Fuses, runs both, compares; returns how many of each operation the fused graph has."""
     fused, _ = fuse(model, sizes)
     inputs = inputs or random_inputs(model, sizes)
@@ -46,5 +48,5 @@ def check_same(model: ir.Model, sizes: Mapping[str, int], inputs: Values | None 
     for name, value in expected.items():
         assert got[name].shape == value.shape
         error = np.abs(got[name].astype(np.float64) - value).max()
-        assert error <= BOUND * max(np.abs(value).max(), 1e-3), (name, error, np.abs(value).max())
+        assert error <= bound * max(np.abs(value).max(), 1e-3), (name, error, np.abs(value).max())
     return Counter(node.op_type for node in fused.graph)

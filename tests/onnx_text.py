@@ -43,7 +43,7 @@ def graph(
         lines.append(f"{head}({replaced})")
     outputs = lines[-1].split("=")[0].strip()
     parsed = onnx.parser.parse_graph(f"g () => (float {outputs}) {{ {chr(10).join(lines)} }}")
-    parsed.output[0].type.tensor_type.ClearField("shape")
+    parsed.output[0].ClearField("type")
     for name, shape in inputs.items():
         kind, _, plain = name.rpartition(":")
         parsed.input.append(helper.make_tensor_value_info(plain, TYPES[kind or "f"], shape))

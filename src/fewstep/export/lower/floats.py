@@ -15,8 +15,8 @@ def make_float32(graph: ir.Graph) -> PassReport:
     results = [(i, dtype_of(value)) for i, value in enumerate(graph.outputs) if _is_other(value)]
     for value in borders:
         tape = Tape(str(value.name))
-        inner = tape.cast(value, ir.DataType.FLOAT)
         users = list(value.uses())
+        inner = tape.cast(value, ir.DataType.FLOAT)
         graph.insert_before(graph[0], tape.nodes)
         for use in users:
             use.node.replace_input_with(use.idx, inner)

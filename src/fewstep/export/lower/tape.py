@@ -73,6 +73,12 @@ class Tape:
     def integers(self, numbers: Sequence[int]) -> ir.Value:
         return self.constant(np.array(numbers, np.int64))
 
+    def product(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        """Of two constants, a constant."""
+        if a.const_value is not None and b.const_value is not None:
+            return self.constant(a.const_value.numpy() * b.const_value.numpy(), a)
+        return self.elementwise("Mul", a, b)
+
     def reshape(self, value: ir.Value, shape: Sequence[int]) -> ir.Value:
         shape = tuple(shape)
         assert prod(shape) == prod(shape_of(value)), (value.name, shape_of(value), shape)

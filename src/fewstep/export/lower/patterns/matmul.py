@@ -55,7 +55,7 @@ def gemm(node: ir.Node, tape: Tape) -> ir.Value | None:
     if added is None:
         return y
     beta = float(attribute(node, "beta", 1.0))
-    return tape.elementwise("Add", y, added if beta == 1 else tape.elementwise("Mul", added, tape.scalar(beta, added)))
+    return tape.elementwise("Add", y, added if beta == 1 else tape.product(added, tape.scalar(beta, added)))
 
 
 def scaled(node: ir.Node, tape: Tape) -> ir.Value | None:

@@ -132,7 +132,7 @@ def _product(norm: ir.Node, other: ir.Value, tape: Tape) -> list[ir.Value | None
     shape = shape_of(norm.outputs[0])
     if bias is None and is_constant(other) and is_along(shape_of(other), len(shape), -1, shape[-1]):
         row = tape.reshape(other, shape[-1:])
-        return [x, row if weight is None else tape.elementwise("Mul", weight, row), None, None, None]
+        return [x, row if weight is None else tape.product(weight, row), None, None, None]
     plus_one = with_scalar(other.producer(), "Add")
     if plus_one is None or plus_one[1] != 1:
         return None

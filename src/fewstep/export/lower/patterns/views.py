@@ -34,6 +34,8 @@ def without_effect(node: ir.Node, tape: Tape) -> ir.Value | None:
     if node.op_type not in WITHOUT_EFFECT or node.domain or not node.inputs:
         return None
     value = required(node, 0)
+    if node.outputs[0].is_graph_output() and node.op_type == "Identity":
+        return value if value.producer() is not None and not value.is_graph_output() else None
     if node.op_type == "Concat" and len(node.inputs) > 1:
         return None
     if shape_of(value) != shape_of(node.outputs[0]):
