@@ -2,6 +2,7 @@
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 python,$(if \
   $(shell $(p) -c 'import sys; print(sys.version_info >= (3, 11) or "")' 2>/dev/null),$(p))))
 VENV ?= .venv
+FUZZ_SECONDS ?= 60
 BIN := $(VENV)/bin
 CXX_FILES := $(shell find runtime -name "*.cc" -o -name "*.h")
 BUILD_INPUTS := pyproject.toml constraints.txt CMakeLists.txt $(filter-out runtime/tests/% runtime/fuzz/%,$(CXX_FILES))
@@ -12,14 +13,14 @@ export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: picture test lint layout types cpp lines pytest bench aot mutants format stub clean distclean
+.PHONY: picture test lint layout types cpp fuzz lines pytest bench aot mutants format stub clean distclean
 .NOTPARALLEL:
 
 picture: $(VENV)/.base
 	mkdir -p out
 	$(BIN)/fewstep generate -m toons16 -p "green critter on purple" -n 4 --steps 2 --seed 7 --layout sheet -o out/picture.png
 
-test: lint layout types cpp lines pytest
+test: lint layout types cpp fuzz lines pytest
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
@@ -36,6 +37,14 @@ cpp: $(VENV)/.dev
 	  -DFEWSTEP_SANITIZE=ON -DCMAKE_COMPILE_WARNING_AS_ERROR=ON
 	$(BIN)/cmake --build build/cpp
 	$(BIN)/ctest --test-dir build/cpp --output-on-failure
+
+# What reads plans, against inputs that nobody wrote. One that ends it is left in build/fuzz/*/crash-input.
+fuzz: $(VENV)/.dev
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cmake -G Ninja -S . -B build/fuzz -Wno-dev -DFEWSTEP_FUZZ=ON -DFEWSTEP_TESTS=OFF
+	$(BIN)/cmake --build build/fuzz --target fuzzers
+	cd build/fuzz && for name in container program; do mkdir -p $$name/kept && (cd $$name && ../$${name}_fuzz kept \
+	  ../../../runtime/fuzz/corpus/$$name -max_total_time=$(FUZZ_SECONDS)) & pids="$$pids $$!"; done; \
+	  for pid in $$pids; do wait $$pid || exit 1; done
 
 lines: $(VENV)/.dev
 	$(BIN)/python .ci/lines.py
