@@ -96,6 +96,7 @@ fewstep_status fewstep_open(const char* path, const fewstep_options* options, fe
       if (options->device != nullptr) chosen.name = options->device;
       if (options->blas != nullptr) chosen.cpu.blas = options->blas;
       chosen.cpu.threads = options->threads;
+      chosen.cuda.index = options->index;
     }
     auto opened = std::make_unique<fewstep_program>();
     opened->program = fewstep::open_program(path, chosen);

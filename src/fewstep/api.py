@@ -20,14 +20,20 @@ CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
 
 def load(
-    model: str | Path = "toons16", *, backend: str = "auto", device: str = "auto", threads: int | None = None
+    model: str | Path = "toons16",
+    *,
+    backend: str = "auto",
+    device: str = "auto",
+    threads: int | None = None,
+    max_error: float | None = None,
 ) -> Pipeline:
     """Make a model ready.
 
     model: the name of a shipped model, a bundle's folder, or a plan, which ends in .fsp. A folder of a shipped model's
     name is "./name". backend: "onnxruntime" runs bundles, "native" runs plans, "auto" is the one that fits. device:
     "cpu", "cuda" or "auto": of a bundle see choose_device, of a plan the one it was compiled for.
-    threads: CPU threads, by default the physical cores this process may use.
+    threads: CPU threads, by default the physical cores this process may use. max_error: of a plan, refuse it unless its
+    certificate, which `fewstep verify` writes, says that its latents are this near the bundle's, relative to their rms.
 
     Raises UnknownModelError, BundleError for a damaged bundle and PlanError for a damaged plan, MissingDependencyError
     for a device onnxruntime was not built for, BackendError for one that does not start.
@@ -36,7 +42,9 @@ def load(
     choice("backend", backend, BACKENDS)
     choice("device", device, DEVICES)
     if is_plan(model):
-        return _load_plan(Path(model), backend, device, threads)
+        return _load_plan(Path(model), backend, device, threads, max_error)
+    if max_error is not None:
+        raise InputError(f"max_error: expected with a plan alone, got {short(str(model))}")
     if backend == "native":
         source = _quoted(model)
         raise InputError(
@@ -55,7 +63,7 @@ def is_plan(model: object) -> bool:
     return isinstance(model, str | Path) and Path(model).suffix == PLAN and "\0" not in str(model)
 
 
-def _load_plan(path: Path, backend: str, device: str, threads: int | None) -> Pipeline:
+def _load_plan(path: Path, backend: str, device: str, threads: int | None, max_error: float | None) -> Pipeline:
     if backend == "onnxruntime":
         raise InputError(f"backend: onnxruntime runs bundles, got the plan {short(str(path))}; choose native")
     if not os.path.lexists(path):
@@ -63,8 +71,11 @@ def _load_plan(path: Path, backend: str, device: str, threads: int | None) -> Pi
             f"there is no plan {short(str(path))}; `fewstep compile MODEL -o {_quoted(path)}` makes one"
         )
     from fewstep.engine.backends.native import NativeBackend
+    from fewstep.engine.plan_model import check_certificate
 
     native = NativeBackend(path, device=device, threads=threads)
+    if max_error is not None:
+        check_certificate(native.program.certificate, max_error, short(str(path)))
     return Pipeline(native.model, native)
 
 

@@ -37,10 +37,12 @@ struct CudaOptions {
 };
 std::unique_ptr<Device> make_cuda_device(std::shared_ptr<const Plan> plan, const CudaOptions& options);
 
-// The device that is named, "cpu", with those of its options. Throws std::invalid_argument for another.
+// "cpu", "cuda", or "auto" for the one the plan was compiled for, with those of its options. Throws
+// std::invalid_argument for another name, PlanError for a plan of the other device.
 struct DeviceOptions {
-  std::string name = "cpu";
+  std::string name = "auto";
   CpuOptions cpu;
+  CudaOptions cuda;
 };
 std::unique_ptr<Device> make_device(std::shared_ptr<const Plan> plan, const DeviceOptions& options);
 

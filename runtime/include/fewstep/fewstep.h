@@ -23,9 +23,10 @@ typedef enum {
 } fewstep_status;
 
 typedef struct {
-  const char* device; /* "cpu" */
-  const char* blas;   /* the path of scipy-openblas32's library, or NULL */
-  int32_t threads;    /* at least 1 */
+  const char* device; /* "cpu", "cuda", or NULL for the one the plan was compiled for */
+  const char* blas;   /* of a CPU: the path of scipy-openblas32's library, or NULL */
+  int32_t threads;    /* of a CPU: at least 1 */
+  int32_t index;      /* of a GPU: which */
 } fewstep_options;
 
 typedef struct {
@@ -36,7 +37,7 @@ typedef struct {
 
 const char* fewstep_version(void);
 
-/* options: NULL for the CPU and one thread. On success *program is to be closed, else it is NULL. */
+/* options: NULL for the plan's device, one thread, GPU 0. On success *program is to be closed, else it is NULL. */
 fewstep_status fewstep_open(const char* path, const fewstep_options* options, fewstep_program** program, char* message,
                             size_t size);
 void fewstep_close(fewstep_program* program); /* may be NULL; no call may be under way */

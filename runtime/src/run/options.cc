@@ -37,7 +37,9 @@ const char* const kUsage =
     "  --seed S              picture i has seed S + i (random)\n"
     "  --steps N             a step count of the plan (its default)\n"
     "  --label TABLE=VALUE   may be repeated; a table left out is drawn from the seed\n"
-    "  --threads N           (all cores)\n"
+    "  --device DEVICE       cpu or cuda (the one the plan was compiled for)\n"
+    "  --index N             of several GPUs, from 0 (0)\n"
+    "  --threads N           of a CPU (all cores)\n"
     "  --blas FILE           scipy-openblas32's library, for large products\n"
     "  --describe            print what the device chose, as JSON\n"
     "exit status: 0 done, 1 the plan or the device failed, 2 the command line is wrong\n";
@@ -65,6 +67,10 @@ RunOptions parse_options(std::span<const char* const> arguments) {
       options.steps = number<std::int64_t>(option, value(), 1, 1 << 20);
     } else if (option == "--label") {
       options.labels.push_back(label(value()));
+    } else if (option == "--device") {
+      options.device.name = value();
+    } else if (option == "--index") {
+      options.device.cuda.index = number<int>(option, value(), 0, 1024);
     } else if (option == "--threads") {
       options.device.cpu.threads = number<int>(option, value(), 1, 1024);
     } else if (option == "--blas") {

@@ -36,10 +36,10 @@ class NativeBackend:
         Raises InputError for illegal arguments, PlanError for a damaged plan or one for another device, DeviceError.
         """
         start = time.perf_counter()
-        self.device = choice("device", device, (*DEVICES, "auto"))
+        choice("device", device, (*DEVICES, "auto"))
         self.threads = available() if threads is None else whole("threads", threads, 1, MAX_THREADS)
-        blas = blas_path() if self.device == "cpu" else ""
-        self.program = _runtime.Program(os.fspath(path), device=self.device, threads=self.threads, blas=blas)
+        self.program = _runtime.Program(os.fspath(path), device=device, threads=self.threads, blas=blas_path())
+        self.device = self.program.device
         self.model: PlanModel = read_model(self.program.metadata, os.fspath(path))
         self.load_ms = (time.perf_counter() - start) * 1e3
 
