@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from fewstep.api import open_model
+from fewstep.engine.bundle_manifest import MODULATION, PROMPT, STEP, TABLES
 from fewstep.errors import InputError
 from fewstep.export.staging.binding import Binding
-from fewstep.export.staging.stage import MODULATION, PROMPT, STEP, TABLES, stage
+from fewstep.export.staging.stage import stage
 
 BINDINGS = {"x": Binding.STATE, "t": Binding.TIME, "c": Binding.PROMPT}
 WIDTH = 4

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from fewstep.engine.bundle_manifest import Component, FileEntry, Manifest
+from fewstep.engine.bundle_manifest import Component, FileEntry, Manifest, Stage
 from fewstep.engine.reading.manifest_reader import FILE, MAX_FILE_SIZE, MAX_MANIFEST, parse_manifest
 from fewstep.engine.reading.onnx_external import check_graph
 from fewstep.engine.reading.regular_file import open_folder, read_regular
@@ -45,10 +45,14 @@ class Bundle:
             raise BundleError(f"{_printable(path)}: {error}") from error
         return cls(Path(path), hashlib.sha256(data).hexdigest(), manifest, MappingProxyType(files))
 
-    def session_inputs(self, component: str) -> tuple[bytes, list[tuple[str, bytes]]]:
-        """The graph and the weights files (name, bytes) of a component, for onnxruntime's loading from memory."""
+    def session_inputs(self, component: str, stage: str | None = None) -> tuple[bytes, list[tuple[str, bytes]]]:
+        """The graph and the weights files (name, bytes) of a component, for onnxruntime's loading from memory.
+
+        stage: the name of one, for that part of the component.
+        """
         spec = self.manifest.components[component]
-        return self.files[spec.graph], [(name, self.files[name]) for name in spec.weights]
+        graph = spec.graph if stage is None else spec.stages[stage].graph
+        return self.files[graph], [(name, self.files[name]) for name in spec.weights]
 
 
 def _check_room(manifest: Manifest) -> None:
@@ -68,7 +72,9 @@ def _read_file(folder: int, name: str, entry: FileEntry, hard_links: bool) -> by
 
 def _check_component(component: Component, files: Mapping[str, bytes]) -> None:
     weights: dict[str, list[Tensor]] = {name: read_header(files[name], name) for name in component.weights}
-    check_graph(files[component.graph], component, weights)
+    parts: list[Component | Stage] = [component, *component.stages.values()]
+    for part in parts:
+        check_graph(files[part.graph], part, weights)
 
 
 def _printable(path: str | os.PathLike[str]) -> str:

@@ -1,8 +1,12 @@
 """What bundle.json says, as types. docs/bundle.md describes every field."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+# The stages of a component, in the order they run; export/staging/stage.py says what each is.
+TABLES, PROMPT, MODULATION, STEP = "tables", "prompt", "modulation", "step"
+STAGES = (TABLES, PROMPT, MODULATION, STEP)
 
 
 @dataclass(frozen=True)
@@ -73,13 +77,26 @@ class TensorSpec:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """Part of a component, whose weights it reads. graph: the ONNX file; inputs and outputs: named as in the whole."""
+
+    graph: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+@dataclass(frozen=True)
 class Component:
-    """graph: the ONNX file; weights: the safetensors files its external data lies in."""
+    """graph: the ONNX file; weights: the safetensors files its external data lies in.
+
+    stages: by name, the same network in parts, for loops that compute nothing twice. Empty, or `step` is among them.
+    """
 
     graph: str
     weights: tuple[str, ...]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    stages: Mapping[str, Stage] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ class Pipeline:
         images, timings = self.backend.run(
             request.seeds, labels, contract_schedule(self.manifest, request.steps), progress
         )
-        timings = replace(timings, prompt=prompt_ms, total=(time.perf_counter() - start) * 1e3)
+        timings = replace(timings, prompt=timings.prompt + prompt_ms, total=(time.perf_counter() - start) * 1e3)
         return Result(
             images,
             request.seeds,

@@ -8,8 +8,9 @@ class Timings:
     """Milliseconds of wall time a stage.
 
     Images made side by side share it: a stage's time is its sum over images divided by the number of workers. `denoise`
-    has an entry a step, of noise, network and update. `load` is the backend's, once a pipeline; `encode` is 0 until the
-    pictures are saved and counts encoding and writing.
+    has an entry a step, of noise, network and update. `prompt` is words, labels and all of the network that does not
+    depend on the state, for every step. `load` is the backend's, once a pipeline; `encode` is 0 until the pictures are
+    saved and counts encoding and writing.
     """
 
     load: float = 0.0

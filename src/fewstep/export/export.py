@@ -1,6 +1,7 @@
 """From a checkpoint to a bundle."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,9 @@ from fewstep.export.checkpoint import read_checkpoint
 from fewstep.export.config import CONTRACT
 from fewstep.export.families.trigflow_unet import TrigFlowUNet
 from fewstep.export.graph import BATCH, export_graph
+from fewstep.export.staging.comparison import staged_error
+from fewstep.export.staging.report import Saving, bundle_saving
+from fewstep.export.staging.stage_files import STAGE_FILES, add_stages
 from fewstep.export.weights import STORED, move_weights, round_weights
 
 if TYPE_CHECKING:
@@ -27,15 +31,20 @@ if TYPE_CHECKING:
 FAMILY = "trigflow-unet"
 GRAPH, WEIGHTS = "denoiser.onnx", "denoiser.safetensors"
 TOLERANCE = 1e-4  # of the largest output; the graph and PyTorch sum in other orders
+STAGED_TOLERANCE = 1e-5  # of the largest output; the stages and the whole round alike but for the sizes of batches
 
 
 @dataclass(frozen=True)
 class Export:
-    """relative_error: of the graph in onnxruntime to the PyTorch network of the stored weights, max over max."""
+    """relative_error: of the graph in onnxruntime to the PyTorch network of the stored weights, max over max.
+
+    saving: what its stages take out of the loop.
+    """
 
     bundle: Bundle
     dtype: str
     relative_error: float
+    saving: Saving | None
 
 
 def export_checkpoint(
@@ -50,7 +59,7 @@ def export_checkpoint(
     choice("dtype", dtype, STORED)
     check_target(Path(out), overwrite)
     checkpoint = read_checkpoint(path)
-    if clash := {GRAPH, WEIGHTS, FILE} & checkpoint.files.keys():
+    if clash := {GRAPH, WEIGHTS, FILE, *STAGE_FILES.values()} & checkpoint.files.keys():
         raise refuse(f"{CONTRACT}: include", "other names than those of the bundle's own files", sorted(clash))
     network = checkpoint.network
     round_weights(network, dtype)
@@ -72,11 +81,13 @@ def export_checkpoint(
         ),
         outputs=(TensorSpec("F", "float32", (BATCH, *state)),),
     )
-    files = {GRAPH: graph, WEIGHTS: weights, **checkpoint.files}
+    component, stages = add_stages(component, graph)
+    _check_stages(component, graph, stages, weights, network)
+    files = {GRAPH: graph, WEIGHTS: weights, **stages, **checkpoint.files}
     bundle = write_bundle(
         out, checkpoint.contract, FAMILY, StateSpec(state), {DENOISER: component}, files, overwrite=overwrite
     )
-    return Export(bundle, dtype, relative_error)
+    return Export(bundle, dtype, relative_error, bundle_saving(bundle, DENOISER))
 
 
 def example(network: TrigFlowUNet, B: int) -> dict[str, Tensor]:
@@ -100,6 +111,19 @@ def compare(graph: bytes, weights: bytes, network: TrigFlowUNet) -> float:
     options.add_external_initializers_from_files_in_memory([WEIGHTS], [weights], [len(weights)])
     session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     return max(_relative_error(session, network, example(network, B)) for B in (1, 3))
+
+
+def _check_stages(
+    component: Component, graph: bytes, files: Mapping[str, bytes], weights: bytes, network: TrigFlowUNet
+) -> None:
+    """Raises BackendError unless the stages compute what the whole graph does, for two images and three times."""
+    stages = {name: files[stage.graph] for name, stage in component.stages.items()}
+    given = {name: tensor.numpy() for name, tensor in example(network, 2).items()}
+    times = example(network, 3)[component.inputs[1].name].numpy()
+    del given[component.inputs[1].name]
+    error = staged_error(graph, stages, {WEIGHTS: weights}, given, component.inputs[1].name, times)
+    if not error <= STAGED_TOLERANCE:
+        raise BackendError(f"the stages differ from the whole graph by {error:.1e}, allowed {STAGED_TOLERANCE:.0e}")
 
 
 def _relative_error(session: "ort.InferenceSession", network: nn.Module, inputs: dict[str, Tensor]) -> float:

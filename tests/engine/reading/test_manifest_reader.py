@@ -47,8 +47,14 @@ def test_the_manifest_that_tests_change_is_legal() -> None:
     ("path", "value", "match"),
     [
         (("format",), "other", "format: expected fewstep-bundle, got 'other'"),
-        (("version",), 2, r"version: expected 1, the only one this fewstep reads \(a newer fewstep may\), got 2"),
+        (
+            ("version",),
+            3,
+            r"version: expected 1 or 2, which this fewstep reads \(a newer fewstep may read more\), got 3",
+        ),
+        (("version",), 2, "components.denoiser: stages is missing"),
         (("version",), True, "version: expected 1"),
+        (("components", "denoiser", "stages"), {}, "expected only the keys of docs/bundle.md, got 'stages'"),
         (("name",), "../up", "name: expected a name"),
         (("name",), "toons\n", "name: expected a name"),
         (("description",), "\x1b[2J", "description: expected a printable string"),

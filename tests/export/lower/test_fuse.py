@@ -7,9 +7,10 @@ import pytest
 from fused_comparison import VIEWS, check_same, random_inputs, run_onnx
 
 from fewstep.api import open_model
+from fewstep.engine.bundle_manifest import STEP
 from fewstep.export.lower.offsets import move_offsets
 from fewstep.export.staging.binding import Binding
-from fewstep.export.staging.stage import STEP, stage
+from fewstep.export.staging.stage import stage
 
 
 @pytest.fixture(scope="module")

@@ -7,15 +7,14 @@ order, whichever kernels onnxruntime picks for a shape. Measured for toons16-32 
 """
 
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fewstep.engine.backends.lane import Lane
-from fewstep.engine.backends.session import open_session
+from fewstep.engine.backends.lanes import Lanes
+from fewstep.engine.backends.network import Network
 from fewstep.engine.bundle import Bundle
 from fewstep.engine.checks import choice, whole
 from fewstep.engine.cores import available
@@ -33,7 +32,10 @@ Progress = Callable[[int, int], None]
 
 
 class OnnxRuntimeBackend:
-    """A session, made once, and the buffers of each worker, bound once to it. Safe to call from several threads."""
+    """Sessions, made once, and the buffers of each worker, bound once to them. Safe to call from several threads.
+
+    staged: whether the network runs in stages, so that a step computes only what depends on the state.
+    """
 
     name = "onnxruntime"
 
@@ -52,8 +54,9 @@ class OnnxRuntimeBackend:
                 f"{self._manifest.name}: expected an image of 3 channels, got {self._manifest.image.channels}"
             )
         size = sum(len(data) for _, data in bundle.session_inputs("denoiser")[1])
-        self._session = open_session(bundle, "denoiser", self.device, self.threads if size > SMALL else 1)
-        self._lanes: dict[bool, deque[Lane]] = {False: deque(), True: deque()}
+        network = Network(bundle, "denoiser", self.device, self.threads if size > SMALL else 1)
+        self.staged = network.staged
+        self._lanes = Lanes(network, self._manifest)
         self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="fewstep")
         self.load_ms = (time.perf_counter() - start) * 1e3
 
@@ -80,22 +83,17 @@ class OnnxRuntimeBackend:
         workers = min(self.threads, n) if self.device == "cpu" else 1
 
         def make(i: int) -> NDArray[np.float64]:
-            lane = self._take_lane(guided=isinstance(schedule, GuidedSchedule))
+            lane = self._lanes.take(schedule)
             images[i], times = lane.run(seeds[i], labels[i], schedule)
-            self._lanes[lane.guided].append(lane)
+            self._lanes.give_back(lane, schedule)
             return times
 
         results = map(make, range(n)) if workers == 1 else self._executor.map(make, range(n))
-        times = np.zeros(len(table) + 1)
+        times = np.zeros(len(table) + 2)
         for done, stages in enumerate(results, 1):
             times += stages
             if progress is not None:
                 progress(done, n)
         times *= 1e3 / workers
-        return images, Timings(load=self.load_ms, denoise=tuple(times[:-1].tolist()), decode=float(times[-1]))
-
-    def _take_lane(self, guided: bool) -> Lane:
-        try:
-            return self._lanes[guided].pop()
-        except IndexError:
-            return Lane(self._session, self._manifest, guided)
+        prompt, *denoise, decode = times.tolist()
+        return images, Timings(load=self.load_ms, prompt=prompt, denoise=tuple(denoise), decode=decode)

@@ -3,17 +3,23 @@
 import onnxruntime as ort
 
 from fewstep.engine.bundle import Bundle
+from fewstep.engine.bundle_manifest import Component, Stage
 from fewstep.errors import BackendError, BundleError, MissingDependencyError
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 # Threads that wait for work spin this long, then sleep. Measured for toons16-32 on two cores, one image of two steps:
 # 4.7 ms without spinning, 3.7 ms at 20 us, 3.6 ms at 1 ms; beside another busy process 5 to 7 ms and 20 to 26 ms.
 SPIN_US = "20"
-TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)"}
+TYPES = {
+    "float32": "tensor(float)", "float16": "tensor(float16)", "float64": "tensor(double)", "int64": "tensor(int64)",
+    "int32": "tensor(int32)", "bool": "tensor(bool)",
+}  # fmt: skip
 
 
-def open_session(bundle: Bundle, component: str, device: str, threads: int) -> ort.InferenceSession:
-    """A session of one component on "cpu" or "cuda"; nothing else is ever used in its place.
+def open_session(
+    bundle: Bundle, component: str, device: str, threads: int, stage: str | None = None
+) -> ort.InferenceSession:
+    """A session of one component, or of one stage of it, on "cpu" or "cuda"; nothing else is ever used in its place.
 
     Raises MissingDependencyError if this onnxruntime cannot use the device, BundleError if it refuses the graph,
     BackendError if the device does not start.
@@ -32,7 +38,7 @@ def open_session(bundle: Bundle, component: str, device: str, threads: int) -> o
     options.use_deterministic_compute = True
     options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.spin_duration_us", SPIN_US)
-    graph, weights = bundle.session_inputs(component)
+    graph, weights = bundle.session_inputs(component, stage)
     if weights:
         options.add_external_initializers_from_files_in_memory(
             [name for name, _ in weights], [data for _, data in weights], [len(data) for _, data in weights]
@@ -40,17 +46,18 @@ def open_session(bundle: Bundle, component: str, device: str, threads: int) -> o
     try:
         session = ort.InferenceSession(graph, options, providers=[provider], enable_fallback=0)
     except Exception as error:  # onnxruntime's errors have no common base
-        message = f"onnxruntime refuses component {component}: {first_line(error)}"
+        name = f"component {component}" + (f", stage {stage}" if stage else "")
+        message = f"onnxruntime refuses {name}: {first_line(error)}"
         raise (BundleError if device == "cpu" else BackendError)(message) from error
     if provider not in session.get_providers():
         raise BackendError(f"device {device} did not start, onnxruntime offers {', '.join(session.get_providers())}")
-    _check_signature(bundle, component, session)
+    whole = bundle.manifest.components[component]
+    _check_signature(whole.stages[stage] if stage else whole, session)
     return session
 
 
-def _check_signature(bundle: Bundle, component: str, session: ort.InferenceSession) -> None:
+def _check_signature(declared: Component | Stage, session: ort.InferenceSession) -> None:
     """Refuse a graph whose inputs or outputs are not the manifest's: buffers are bound by the manifest's word."""
-    declared = bundle.manifest.components[component]
     for kind, tensors, nodes in (
         ("input", declared.inputs, session.get_inputs()),
         ("output", declared.outputs, session.get_outputs()),

@@ -1,23 +1,28 @@
 """Reads bundle.json and checks it against itself."""
 
 import re
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from fewstep.engine.bundle_manifest import Component, FileEntry, Manifest, StateSpec, TensorSpec
+from fewstep.engine.bundle_manifest import Component, FileEntry, Manifest, StateSpec
 from fewstep.engine.checks import choice, distinct, file_name, identifier, refuse, sequence, text, whole
 from fewstep.engine.reading import strict_json
 from fewstep.engine.reading.contract_reader import MAX_SIDE, bounded, take_contract
 from fewstep.engine.reading.fields import Fields
+from fewstep.engine.reading.stages_reader import take_stages
+from fewstep.engine.reading.tensors_reader import BATCH, take_tensors
 from fewstep.errors import InputError
 
 FORMAT = "fewstep-bundle"
-VERSION = 1
+VERSION = 2  # what is written
+STAGED = 2  # the first version whose components have stages
+VERSIONS = (1, 2)
 FILE = "bundle.json"
 MAX_MANIFEST = 1 << 20
 MAX_FILES = 256
 MAX_FILE_SIZE = 1 << 36
-BATCH = "B"
+MAX_TENSORS = 16
 DENOISER = "denoiser"
 DTYPES = ("float32", "int64")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -28,14 +33,15 @@ def parse_manifest(data: bytes) -> Manifest:
     fields = Fields(FILE, strict_json.loads(data, FILE, MAX_MANIFEST))
     fields.take("format", choice, (FORMAT,))
     version = fields.take("version", _any)
-    if type(version) is not int or version != VERSION:
-        raise refuse(f"{FILE}: version", f"{VERSION}, the only one this fewstep reads (a newer fewstep may)", version)
+    if type(version) is not int or version not in VERSIONS:
+        known = " or ".join(map(str, VERSIONS))
+        raise refuse(f"{FILE}: version", f"{known}, which this fewstep reads (a newer fewstep may read more)", version)
     contract = take_contract(fields)
     manifest = Manifest(
         **vars(contract),
         family=fields.take("family", identifier),
         state=fields.take("state", _state),
-        components=fields.take("components", _components),
+        components=fields.take("components", _components, version),
         files=fields.take("files", _files),
     )
     fields.done()
@@ -55,37 +61,25 @@ def _state(where: str, value: object) -> StateSpec:
     return StateSpec(bounded(f"{where}.shape", shape))
 
 
-def _components(where: str, value: object) -> MappingProxyType[str, Component]:
+def _components(where: str, value: object, version: int) -> MappingProxyType[str, Component]:
     fields = Fields(where, value)
-    out = {DENOISER: fields.take(DENOISER, _component)}
+    out = {DENOISER: fields.take(DENOISER, _component, version)}
     fields.done()
     return MappingProxyType(out)
 
 
-def _component(where: str, value: object) -> Component:
+def _component(where: str, value: object, version: int) -> Component:
     fields = Fields(where, value)
     graph = fields.take("graph", file_name)
     weights = tuple(file_name(f"{where}.weights", v) for v in fields.take("weights", sequence, 0, MAX_FILES))
     distinct(f"{where}.weights", (graph, *weights))
-    inputs, outputs = (fields.take(key, _tensors) for key in ("inputs", "outputs"))
+    inputs, outputs = (fields.take(key, take_tensors, DTYPES, MAX_TENSORS) for key in ("inputs", "outputs"))
     distinct(f"{where}.inputs", [tensor.name for tensor in inputs + outputs])
+    component = Component(graph, weights, inputs, outputs)
+    if version >= STAGED:
+        component = replace(component, stages=fields.take("stages", take_stages, component))
     fields.done()
-    return Component(graph, weights, inputs, outputs)
-
-
-def _tensors(where: str, value: object) -> tuple[TensorSpec, ...]:
-    return tuple(_tensor(f"{where}[{i}]", v) for i, v in enumerate(sequence(where, value, 1, 16)))
-
-
-def _tensor(where: str, value: object) -> TensorSpec:
-    fields = Fields(where, value)
-    name, dtype = fields.take("name", text, 128), fields.take("dtype", choice, DTYPES)
-    batch, *rest = fields.take("shape", sequence, 1, 9)
-    if batch != BATCH:
-        raise refuse(f"{where}.shape", f"{BATCH!r} as the first axis", batch)
-    shape = tuple(whole(f"{where}.shape", n, 1, MAX_SIDE) for n in rest)
-    fields.done()
-    return TensorSpec(name, dtype, (BATCH, *bounded(f"{where}.shape", shape)))
+    return component
 
 
 def _files(where: str, value: object) -> MappingProxyType[str, FileEntry]:
@@ -112,7 +106,10 @@ def _file_entry(where: str, value: object) -> FileEntry:
 
 
 def _check_files(manifest: Manifest) -> None:
-    named = {f"components.{key}": (c.graph, *c.weights) for key, c in manifest.components.items()}
+    named = {
+        f"components.{key}": (c.graph, *c.weights, *(s.graph for s in c.stages.values()))
+        for key, c in manifest.components.items()
+    }
     for where, names in {"license": (manifest.license.file,), **named}.items():
         for name in names:
             if name not in manifest.files:

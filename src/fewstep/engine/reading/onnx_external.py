@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from fewstep.engine.bundle_manifest import Component
+from fewstep.engine.bundle_manifest import Component, Stage
 from fewstep.engine.checks import refuse, short
 from fewstep.engine.reading.onnx_graph import External, read_graph
 from fewstep.engine.reading.safetensors_header import Tensor
@@ -16,7 +16,7 @@ DTYPES: Mapping[int, str] = {
 Places = Mapping[tuple[str, int], Tensor]
 
 
-def check_graph(data: bytes, component: Component, weights: Mapping[str, Sequence[Tensor]]) -> None:
+def check_graph(data: bytes, component: Component | Stage, weights: Mapping[str, Sequence[Tensor]]) -> None:
     """Raises InputError unless `data` is an ONNX model with the component's inputs and outputs whose every external
     tensor is, in place, length, dtype and shape, a tensor of `weights` (file name -> its tensors).
     """

@@ -10,9 +10,9 @@ from fewstep.engine.bundle import Bundle
 _NUMPY = {ir.DataType.BFLOAT16: np.dtype(ml_dtypes.bfloat16)}
 
 
-def open_component(bundle: Bundle, name: str) -> ir.Model:
-    """Nothing is read from the disk and no weight is copied."""
-    graph, weights = bundle.session_inputs(name)
+def open_component(bundle: Bundle, name: str, stage: str | None = None) -> ir.Model:
+    """A component, or one stage of it. Nothing is read from the disk and no weight is copied."""
+    graph, weights = bundle.session_inputs(name, stage)
     model = ir.from_proto(onnx.load_from_string(graph))
     data = dict(weights)
     for value in model.graph.initializers.values():

@@ -7,7 +7,7 @@ from typing import Any
 import onnx_ir as ir
 
 from fewstep.engine.bundle import Bundle
-from fewstep.engine.bundle_manifest import Manifest
+from fewstep.engine.bundle_manifest import STEP, Manifest
 from fewstep.engine.table import Schedule
 from fewstep.errors import LoweringError
 from fewstep.export.lower.assemble import Header, ScheduleViews, assemble
@@ -25,7 +25,7 @@ from fewstep.export.lower.schedule_rows import contract_tables, first_rows, sche
 from fewstep.export.lower.views import View, new_view, row_major
 from fewstep.export.lower.weights import Weight, WeightFile
 from fewstep.export.staging.binding import Binding
-from fewstep.export.staging.stage import STEP, stage
+from fewstep.export.staging.stage import stage
 
 CPU: Mapping[str, Any] = {"device": "cpu"}
 

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
+from fewstep.engine.bundle_manifest import MODULATION, PROMPT, STAGES, STEP, TABLES
 from fewstep.errors import InputError
 from fewstep.export.staging.binding import Binding, find_bindings, used_values
 from fewstep.export.staging.shapes import is_batched, read_batch_off
 
-CONSTANT, TABLES, PROMPT, MODULATION, STEP = "constant", "tables", "prompt", "modulation", "step"
-STAGES = (TABLES, PROMPT, MODULATION, STEP)
+CONSTANT = "constant"
 # They only make a value larger: done early they would cost memory and save nothing.
 GROWING = {"Expand", "Tile", "Resize", "Pad", "ConstantOfShape"}
 
