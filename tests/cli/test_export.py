@@ -1,5 +1,6 @@
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,12 @@ from fewstep.cli.parser import Parser
 from fewstep.engine.bundle import Bundle
 from fewstep.errors import InputError, MissingDependencyError
 from fewstep.export.export import Export
+from fewstep.export.staging.report import Saving, Work
+
+STEP = Work(nodes=2, weights=6_000_000, flop=10_000_000)
+SAVING = Saving(
+    Work(nodes=3, weights=10_000_000, flop=12_000_000), {"step": STEP}, Work(nodes=1, weights=4_000_000, flop=2_000_000)
+)
 
 
 def run(*arguments: str) -> int:
@@ -28,7 +35,7 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
 
     def export_checkpoint(path: str, out: str, **options: Any) -> Export:
         found.append({"path": path, "out": out, **options})
-        return Export(bundle, options["dtype"], 2e-7)
+        return Export(bundle, options["dtype"], 2e-7, SAVING)
 
     monkeypatch.setattr("fewstep.export.export.export_checkpoint", export_checkpoint)
     return found
@@ -42,6 +49,7 @@ def test_flags_are_passed_on(calls: list[dict[str, Any]], capsys: pytest.Capture
     ]
     said = capsys.readouterr()
     assert said.out == "" and "forged, 3 files" in said.err and "weights fp32, within 2e-07 of PyTorch" in said.err
+    assert "removed from the loop: 1 of 3 nodes, 4 of 10 MB of weights, 2 of 12 MFLOP" in said.err.splitlines()
 
 
 def test_json_is_one_object(calls: list[dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,6 +62,7 @@ def test_json_is_one_object(calls: list[dict[str, Any]], tmp_path: Path, capsys:
         "dtype": "fp16",
         "bytes": sum(entry.size for entry in bundle.manifest.files.values()),
         "relative_error": 2e-7,
+        "saving": asdict(SAVING),
     }
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import onnxruntime
 import pytest
 from small_bundle import LABELS, write_bundle
+from staged_bundle import add_stages_to
 
 import fewstep
 from fewstep import api
+from fewstep.cli import saving as saving_module
 from fewstep.cli.doctor import torch_backend
 from fewstep.cli.main import COMMANDS, main
 from fewstep.engine.device import choose_device, cuda_devices
@@ -59,7 +61,9 @@ def test_inspect_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert main(["inspect", str(folder), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     written = json.loads((folder / "bundle.json").read_text())
+    written["components"]["denoiser"]["stages"] = {}  # which version 1 has not
     assert report["bundle"] == {key: written[key] for key in written if key not in ("format", "version")}
+    assert report["savings"] == {}
     table = report["tables"]["2"]
     assert table["tau"] == written["schedule"]["steps"]["2"]["times"] and table["r"] == [None, None]
 
@@ -74,6 +78,33 @@ def test_inspect_for_people(folder: Path, capsys: pytest.CaptureFixture[str]) ->
         assert f"label      {name}: {', '.join(values)}" in lines
     assert "  in  labels int64 [B, 3]" in lines and "4 steps: init 0.5, out_scale 1" in lines
     assert all(line.isprintable() for line in lines)
+
+
+def test_inspect_counts_what_stages_save(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Gemm (1, 16) x (16, 3) leaves the loop; Conv 3 x 3 of 3 to 3 channels on 8 x 8 stays."""
+    gemm, conv = 2 * 16 * 3, 2 * 3 * 8 * 8 * 3 * 9
+    add_stages_to(folder)
+    assert main(["inspect", "small", "--json"]) == 0
+    saving = json.loads(capsys.readouterr().out)["savings"]["denoiser"]
+    assert saving["whole"]["flop"] == gemm + conv and saving["removed"]["flop"] == gemm
+    assert {name: work["flop"] for name, work in saving["stages"].items()} == {
+        "tables": 0, "prompt": 0, "modulation": gemm, "step": conv
+    }  # fmt: skip
+    assert saving["removed"]["nodes"] == saving["whole"]["nodes"] - saving["stages"]["step"]["nodes"] > 5
+    assert main(["inspect", "small"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    removed, whole = saving["removed"], saving["whole"]
+    assert any(f"{removed['nodes']} of {whole['nodes']} nodes" in line for line in lines)
+    assert "  stage prompt: prompt.onnx, 1 values in, 3 out" in lines
+
+
+def test_inspect_without_the_export_extra(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_stages_to(folder)
+    monkeypatch.setattr(saving_module, "NEEDED", ("onnx", "no_such_module"))
+    assert main(["inspect", "small"]) == 0
+    assert "not counted, needs no_such_module; pip install 'fewstep[export]'" in capsys.readouterr().out
 
 
 def test_doctor(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

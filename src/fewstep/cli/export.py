@@ -6,6 +6,7 @@ import sys
 
 from fewstep.cli.needs import require
 from fewstep.cli.parser import Parser
+from fewstep.cli.saving import describe_saving, saving_json
 
 NEEDED = ("torch", "onnx", "onnxscript")
 
@@ -50,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
             "dtype": export.dtype,
             "bytes": size,
             "relative_error": export.relative_error,
+            "saving": saving_json(export.saving),
         }
         print(json.dumps(row))
     else:
@@ -58,4 +60,6 @@ def run(args: argparse.Namespace) -> int:
             f"{bundle.path}: {bundle.manifest.name}, {facts}, within {export.relative_error:.0e} of PyTorch",
             file=sys.stderr,
         )
+        if export.saving is not None:
+            print("\n".join(describe_saving(export.saving)), file=sys.stderr)
     return 0

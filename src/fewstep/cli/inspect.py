@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fewstep.cli.needs import require
 from fewstep.cli.parser import Parser
+from fewstep.cli.saving import describe_saving, read_savings, saving_json
 
 if TYPE_CHECKING:
     from fewstep.engine.table import GuidedSchedule, Schedule
@@ -30,10 +31,13 @@ def run(args: argparse.Namespace) -> int:
 
     if is_plan(args.model):
         return inspect_plan(args.model, args.json)
-    manifest = open_model(args.model).manifest
+    bundle = open_model(args.model)
+    manifest, savings = bundle.manifest, read_savings(bundle)
     tables = {steps: contract_schedule(manifest, steps) for steps in sorted(manifest.schedule.steps)}
     if args.json:
-        print(json.dumps({"bundle": plain(manifest), "tables": {n: columns(table) for n, table in tables.items()}}))
+        found = {name: saving_json(saving) for name, saving in savings.items()}
+        told = {n: columns(table) for n, table in tables.items()}
+        print(json.dumps({"bundle": plain(manifest), "savings": found, "tables": told}))
         return 0
     image, contract = manifest.image, manifest.schedule
     print(f"{manifest.name}: {manifest.description}")
@@ -51,6 +55,10 @@ def run(args: argparse.Namespace) -> int:
         for kind, tensors in (("in", component.inputs), ("out", component.outputs)):
             for tensor in tensors:
                 print(f"  {kind:<3} {tensor.name} {tensor.dtype} [{', '.join(map(str, tensor.shape))}]")
+        for stage, part in component.stages.items():
+            print(f"  stage {stage}: {part.graph}, {len(part.inputs)} values in, {len(part.outputs)} out")
+        if name in savings:
+            print("\n".join(f"  {line}" for line in describe_saving(savings[name])))
     for name, file in manifest.files.items():
         print(f"file       {name}  {file.size} bytes  sha256 {file.sha256}")
     for steps, table in tables.items():

@@ -90,4 +90,13 @@ def _extract(model: ir.Model, name: str, homes: Homes) -> ir.Model | None:
     anchor = next(iter(taken))
     read_batch_off(part.graph, values[str(anchor.name)])
     extracted = ir.convenience.extract(part.graph, [str(v.name) for v in taken], [str(v.name) for v in made])
+    _order_initializers(extracted, model.graph)
     return ir.Model(extracted, ir_version=model.ir_version, producer_name=model.producer_name, functions=[])
+
+
+def _order_initializers(graph: ir.Graph, like: ir.Graph) -> None:
+    """As they stood in the whole network: extraction leaves them in an order of its own each time."""
+    values = dict(graph.initializers)
+    graph.initializers.clear()
+    for name in [name for name in like.initializers if name in values]:
+        graph.initializers[name] = values[name]
