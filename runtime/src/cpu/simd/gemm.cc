@@ -20,7 +20,15 @@ constexpr int kVectors = 3, kRows[] = {8, 6, 4};
 constexpr int kVectors = 2, kRows[] = {4, 4, 4};
 #endif
 
-constexpr int kUnroll = 4;
+// A sum that stays in its register: GCC would spill some of them in every turn, and their additions wait for that.
+static inline Vec kept(Vec sum) {
+#if defined(__AVX512F__)
+  asm("" : "+v"(sum));
+#elif defined(__AVX2__)
+  asm("" : "+x"(sum));
+#endif
+  return sum;
+}
 
 template <int R, int V, bool Unit>
 void product(const Tile& tile) {
@@ -38,7 +46,7 @@ void product(const Tile& tile) {
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) a[r] = tile.a[tap * tile.pitch + r] + tile.offset;
     std::int64_t k = 0;
-    const auto add = [&] {
+    const auto add = [&]() __attribute__((always_inline)) {
       Vec row[V];
 #pragma GCC unroll 8
       for (int v = 0; v < V; ++v) row[v] = load(b + v * kLanes);
@@ -46,17 +54,23 @@ void product(const Tile& tile) {
       for (int r = 0; r < R; ++r) {
         const Vec left = spread(a[r][k * step]);
 #pragma GCC unroll 8
-        for (int v = 0; v < V; ++v) sum[r][v] += left * row[v];
+        for (int v = 0; v < V; ++v) {
+          sum[r][v] = kept(sum[r][v] + left * row[v]);
+        }
       }
       ++k;
       b += V * kLanes;
       __builtin_prefetch(prefetch);
       prefetch += tile.prefetch_step;
     };
-    while (k + kUnroll <= tile.depth) {  // few enough turns that their end is foreseen
-#pragma GCC unroll 8
-      for (int i = 0; i < kUnroll; ++i) add();
+#pragma GCC unroll 1
+    while (k + 4 <= tile.depth) {  // few enough turns that their end is foreseen
+      add();
+      add();
+      add();
+      add();
     }
+#pragma GCC unroll 1
     while (k < tile.depth) add();
   }
 #pragma GCC unroll 8
