@@ -4,6 +4,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from fused_comparison import VIEWS, check_same, random_inputs
+from numpy.typing import NDArray
 from onnx_text import graph
 
 from fewstep.errors import LoweringError
@@ -72,6 +73,32 @@ def test_nearest_pixels_are_repeated(form: tuple[str, str], factors: tuple[float
     assert check_same(model, {"B": 2}).keys() <= VIEWS
 
 
+def indexed(body: str, indices: NDArray[np.int64]) -> ir.Model:
+    model = graph(body, IMAGE, {"indices": (1,), "w": (8, 8, 3, 3)})
+    model.graph.initializers["indices"].const_value = ir.tensor(indices)
+    model.graph.initializers["indices"].type = ir.TensorType(ir.DataType.INT64)
+    model.graph.initializers["indices"].shape = ir.Shape(indices.shape)
+    return model
+
+
+def test_an_image_that_is_enlarged_by_indexing_it_is_a_convolutions_to_enlarge() -> None:
+    pixels = np.stack(np.meshgrid(np.arange(12) // 2, np.arange(8) // 2, indexing="ij"), axis=-1)
+    moved = "t = Transpose <perm = [2, 3, 0, 1]> (x)\n g = GatherND(t, indices)\n"
+    body = f"{moved} b = Transpose <perm = [2, 3, 0, 1]> (g)\n y = Conv <pads = [1, 1, 1, 1]> (b, w)"
+    model = indexed(body, pixels)
+    assert check_same(model, {"B": 2}) == {"conv2d": 1}
+    conv = fuse(model, {"B": 2})[0].graph.node(0)
+    assert conv.attributes["upsample"].value == 2
+
+
+def test_gather_nd_by_other_indices_is_rows_of_a_table() -> None:
+    indices = np.array([[1, -8], [0, 3], [-1, 7]])
+    assert check_same(indexed("y = GatherND(x, indices)", indices), {"B": 2})["gather"] == 1
+    assert check_same(indexed("y = GatherND(x, indices)", np.array([[0], [0], [1], [1]])), {"B": 2})["gather"] == 0
+    with pytest.raises(LoweringError, match=r"GatherND cannot be lowered: its indices are not all within \(2, 8\)"):
+        fuse(indexed("y = GatherND(x, indices)", indices + 1), {"B": 2})
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -106,6 +133,7 @@ def test_elementwise_operations_are_a_maps(body: str) -> None:
         ("n = NonZero(x)\n y = Cast <to = 1> (n)", "NonZero cannot be lowered: the shape of its result depends"),
         ("y = Det(x)", "Det cannot be lowered: no plan has it; onnxruntime can run it"),
         ('y = Resize <mode = "cubic"> (x, , scales)', "Resize cannot be lowered: its mode is 'cubic'"),
+        ("i = ArgMax <axis = -1> (x)\n y = GatherND(x, i)", "GatherND cannot be lowered: its indices are computed"),
         ("y = MaxPool <kernel_shape = [3, 3]> (x)", "MaxPool cannot be lowered: no plan has it"),
     ],
 )

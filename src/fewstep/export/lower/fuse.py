@@ -11,6 +11,7 @@ from fewstep.export.lower.patterns import attention, conv2d, group_norm, matmul,
 from fewstep.export.lower.patterns.activation import activation
 from fewstep.export.lower.patterns.decomposed import decompose, neutral
 from fewstep.export.lower.patterns.einsum import einsum
+from fewstep.export.lower.patterns.gather_nd import gather_nd
 from fewstep.export.lower.patterns.residual import added_behind_views
 from fewstep.export.lower.rewrite import PassReport, Rule, rewrite
 from fewstep.export.lower.static import make_static
@@ -25,7 +26,7 @@ VIEWS: Sequence[Rule] = (
     views.concat,
 )
 PASSES: Sequence[tuple[str, Sequence[Rule]]] = (
-    ("views", (*VIEWS, views.gather, views.slice, views.blocks)),
+    ("views", (*VIEWS, views.gather, gather_nd, views.slice, views.blocks)),
     ("elementwise", (decompose, neutral)),
     ("activations", (activation,)),
     ("norms", (norm.standard, norm.primitive, group_norm.standard)),

@@ -1,6 +1,7 @@
 """Resize to the nearest pixel by whole factors, and Pad."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -25,9 +26,15 @@ def resize(node: ir.Node, tape: Tape) -> ir.Value | None:
         raise LoweringError.of(node, f"from {shape} to {out} is by no whole factors")
     if _sources(node, factors) is None:
         raise LoweringError.of(node, "it does not repeat each pixel as often")
-    sizes = [n for before, f in zip(shape, factors, strict=True) for n in ((before, f) if f > 1 else (before,))]
-    ones = [n for before, f in zip(shape, factors, strict=True) for n in ((before, 1) if f > 1 else (before,))]
-    return tape.reshape(tape.expand(tape.reshape(x, ones), sizes), out)
+    return repeat(x, factors, tape)
+
+
+def repeat(x: ir.Value, factors: Sequence[int], tape: Tape) -> ir.Value:
+    """Each element of axis i factors[i] times, one after the other."""
+    pairs = list(zip(shape_of(x), factors, strict=True))
+    sizes = [n for before, f in pairs for n in ((before, f) if f > 1 else (before,))]
+    ones = [n for before, f in pairs for n in ((before, 1) if f > 1 else (before,))]
+    return tape.reshape(tape.expand(tape.reshape(x, ones), sizes), [before * f for before, f in pairs])
 
 
 def _sources(node: ir.Node, factors: list[int]) -> bool | None:
