@@ -48,15 +48,15 @@ FEWSTEP_INLINE DVec exponential(DVec x) {
   const DVec clamped = x > 709.0 ? wide_splat(709.0) : x < -708.0 ? wide_splat(-708.0) : x;
   const DVec rounded = clamped * 1.4426950408889634 + kRounding;
   const DVec r = clamped - (rounded - kRounding) * 0.6931471805599453;
-  const DVec y = (1.0 + r * polynomial(kTaylor, 9, r)) * (DVec)(((LVec)rounded + 1023) << 52);
+  const DVec y = (1.0 + r * polynomial(kTaylor, 9, r)) * (DVec)(((ULVec)rounded + 1023) << 52);
   return x > 709.0 ? wide_splat(__builtin_inf()) : x < -708.0 ? DVec{} : y;
 }
 
 FEWSTEP_INLINE DVec logarithm(DVec x) {
   constexpr double kAtanh[] = {1.0, 1.0 / 3, 1.0 / 5, 1.0 / 7, 1.0 / 9, 1.0 / 11, 1.0 / 13, 1.0 / 15};
-  const LVec bits = (LVec)x;
-  const LVec exponent = (bits - 0x3FE6A09E667F3BCD) >> 52;
-  const DVec m = (DVec)(bits - (exponent << 52));  // in [sqrt(1/2), sqrt(2))
+  const ULVec bits = (ULVec)x;
+  const LVec exponent = (LVec)(bits - 0x3FE6A09E667F3BCD) >> 52;
+  const DVec m = (DVec)(bits - ((ULVec)exponent << 52));  // in [sqrt(1/2), sqrt(2))
   const DVec s = (m - 1.0) / (m + 1.0);
   const DVec e = (DVec)(exponent + 0x4338000000000000) - kRounding;
   DVec y = e * 0.6931471805599453 + 2.0 * s * polynomial(kAtanh, 8, s * s);

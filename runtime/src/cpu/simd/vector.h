@@ -26,6 +26,7 @@ typedef std::int32_t IVec __attribute__((vector_size(4 * kLanes)));
 typedef float Half __attribute__((vector_size(2 * kLanes)));
 typedef double DVec __attribute__((vector_size(4 * kLanes)));
 typedef std::int64_t LVec __attribute__((vector_size(4 * kLanes)));
+typedef std::uint64_t ULVec __attribute__((vector_size(4 * kLanes)));  // sums wrap
 
 FEWSTEP_INLINE Vec splat(float x) { return x - Vec{}; }  // x - 0 is x, whatever its sign
 FEWSTEP_INLINE DVec wide_splat(double x) { return x - DVec{}; }
