@@ -229,8 +229,9 @@ inline bool near(double got, double expected, double bound) {
   return std::abs(got - expected) <= bound;
 }
 
-// A float's spacing at x, and that of the least normal below it.
+// A float's spacing at x, that of the least normal below it, and 0 where x is not finite.
 inline double ulp(double x) {
+  if (!std::isfinite(x)) return 0;
   const double size = std::max(std::abs(x), static_cast<double>(std::numeric_limits<float>::min()));
   return std::ldexp(1.0, std::ilogb(size) - 23);
 }
