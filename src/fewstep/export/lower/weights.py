@@ -1,7 +1,7 @@
 """Weights as they will lie in a plan: loaded when they are written, never all at once."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -22,15 +22,20 @@ TYPES = {
 }  # fmt: skip
 LARGEST_HALF = 65504.0
 FLOATS = ("f32", "f16", "bf16")
+BLOCK = 1 << 18  # elements that are looked at together, so that what is computed of them stays in a cache
 
 
 @dataclass(frozen=True)
 class Weight:
-    """type, shape: as in the file; load: its values, made anew at each call unless they need no conversion."""
+    """type, shape: as in the file; load: its values, made anew at each call unless they need no conversion.
+
+    sha256: of its bytes in the file, where it is known.
+    """
 
     type: str
     shape: tuple[int, ...]
     load: Callable[[], NDArray[Any]]
+    sha256: str | None = None
 
     @property
     def elements(self) -> int:
@@ -45,14 +50,14 @@ class Weight:
         return self.array().reshape(-1).view(np.uint8).data
 
     def digest(self) -> str:
-        return hashlib.sha256(self.data()).hexdigest()
+        return self.sha256 or hashlib.sha256(self.data()).hexdigest()
 
     def cast(self, type: str) -> "Weight":
-        return replace(self, type=type)
+        return self if type == self.type else replace(self, type=type, sha256=None)
 
     def fits(self, type: str) -> bool:
         """Whether its numbers are finite in a type; only half is too narrow for a float32."""
-        return type != "f16" or bool(np.abs(self.load().astype(np.float32)).max(initial=0) <= LARGEST_HALF)
+        return type != "f16" or all(np.abs(block).max() <= LARGEST_HALF for block in _blocks(self.load()))
 
     def seen(self, shape: tuple[int, ...], strides: tuple[int, ...], offset: int, wanted: tuple[int, ...]) -> "Weight":
         """The elements of a view of it, row-major in the shape `wanted`: a copy, made when it is written."""
@@ -62,7 +67,7 @@ class Weight:
             steps = [stride * values.itemsize for stride in strides]
             return np.lib.stride_tricks.as_strided(values, shape, steps).reshape(wanted)
 
-        return replace(self, shape=wanted, load=load)
+        return replace(self, shape=wanted, load=load, sha256=None)
 
 
 def type_of(value: ir.Value) -> str:
@@ -79,19 +84,23 @@ def weight_of(value: ir.Value) -> Weight:
     return Weight(type_of(value), tuple(tensor.shape.numpy()), tensor.numpy)
 
 
+def _blocks(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    flat = values.reshape(-1)
+    return (flat[start : start + BLOCK] for start in range(0, flat.size, BLOCK))
+
+
 class WeightFile:
     """The weights of one plan by name, each once however often and under whatever names it came."""
 
     def __init__(self) -> None:
         self.weights: dict[str, Weight] = {}
-        self.digests: dict[str, str] = {}
         self.wide: list[str] = []  # what stayed float32, as it has numbers beyond a half's
         self._names: dict[tuple[str, str, tuple[int, ...]], str] = {}
 
     def add(self, name: str, weight: Weight) -> str:
         """The name it has in the file. Raises LoweringError for NaN and Inf."""
         values = weight.array()
-        if weight.type in FLOATS and not np.isfinite(values).all():
+        if weight.type in FLOATS and not all(np.isfinite(block).all() for block in _blocks(values)):
             raise LoweringError(f"weight {name}: expected finite numbers of {weight.type}, got NaN or Inf")
         digest = hashlib.sha256(values.reshape(-1).view(np.uint8).data).hexdigest()
         key = (digest, weight.type, weight.shape)
@@ -100,5 +109,5 @@ class WeightFile:
             while free in self.weights:
                 tries += 1
                 free = f"{name}.{tries}"
-            self._names[key], self.weights[free], self.digests[free] = free, weight, digest
+            self._names[key], self.weights[free] = free, replace(weight, sha256=digest)
         return self._names[key]
