@@ -89,6 +89,20 @@ def test_a_chain_is_one_buffer() -> None:
     assert [size for _, size in plan_memory(program).buffers] == [60, 60, 60]  # the caller's are its own
 
 
+def test_strides_of_axes_of_one_hide_no_sharing() -> None:
+    """The second view has a stride of 7 along an axis of 1."""
+    x, a, b, y = (new_view("f32", (1, 12)) for _ in range(4))
+    a = replace(a, strides=(7, 1))
+    ops = [Draft("map", "", (u,), (v,), {"code": [["neg", 0]]}) for u, v in pairwise((x, a, b, y))]
+    program = assemble(HEADER, [DraftStage("network", tuple(ops))], {"x": x}, {"y": y})
+    planned = plan_memory(program)
+    assert len(planned.buffers) == 3
+    for op in planned.stages[0].ops[1:2]:
+        assert op.inputs == op.outputs  # one value, so that the runtime sees one view
+    values = np.arange(12, dtype=np.float32)[None]
+    assert np.array_equal(run_program(planned, {}, {"x": values})["y"], -values)
+
+
 def test_what_several_stages_name_is_live_throughout() -> None:
     a, b, c, d = (new_view("f32", (16,)) for _ in range(4))
     first = DraftStage("prompt", (Draft("map", "", (), (a,), {"code": [["const", 1.0]]}),))

@@ -21,6 +21,7 @@ def in_place(program: Program) -> Program:
                 continue
             kept, gone = (values[index].buffer for index in pair)
             assert kept is not None and gone is not None
+            values[pair[1]] = replace(values[pair[1]], strides=values[pair[0]].strides)
             values = [replace(value, buffer=kept) if value.buffer == gone else value for value in values]
             life = found.pop(gone)
             first, last = found[kept], life
@@ -30,15 +31,20 @@ def in_place(program: Program) -> Program:
 
 
 def _pairs(op: Op, values: list[Value]) -> Iterator[tuple[int, int]]:
-    """(operand, result) that are one view of two buffers."""
+    """(operand, result) that are one view of two buffers; strides of axes of 1 say nothing."""
     positions = range(len(op.inputs)) if op.op == "map" else OVER.get(op.op, ())
     (out, *_) = op.outputs
     for position in positions:
         index = op.inputs[position] if position < len(op.inputs) else None
         if index is None or values[index].buffer is None:
             continue
-        if replace(values[index], buffer=values[out].buffer) == values[out]:
+        here, there = values[index], values[out]
+        if _moving(here) == _moving(there) and replace(here, buffer=there.buffer, strides=there.strides) == there:
             yield index, out
+
+
+def _moving(value: Value) -> list[int]:
+    return [stride for size, stride in zip(value.shape, value.strides, strict=True) if size > 1]
 
 
 def _may_share(program: Program, op: Op, pair: tuple[int, int], found: dict[int, Life | None], now: Life) -> bool:
