@@ -14,6 +14,7 @@ from fewstep.export.lower.patterns.einsum import einsum
 from fewstep.export.lower.patterns.gather_nd import gather_nd
 from fewstep.export.lower.patterns.residual import added_behind_views
 from fewstep.export.lower.rewrite import PassReport, Rule, rewrite
+from fewstep.export.lower.shared_products import join_products
 from fewstep.export.lower.static import make_static
 from fewstep.export.lower.tape import FUSED
 
@@ -58,6 +59,7 @@ def fuse(model: ir.Model, sizes: Mapping[str, int]) -> tuple[ir.Model, list[Pass
     reports = [PassReport("static", before - graph.num_nodes(), before, graph.num_nodes()), make_float32(graph)]
     passes.CommonSubexpressionEliminationPass()(model)
     reports += [rewrite(graph, name, rules) for name, rules in PASSES]
+    reports.append(join_products(graph))
     passes.DeduplicateInitializersPass(size_limit=1 << 10)(model)
     passes.NameFixPass()(model)
     check_fused(graph)
