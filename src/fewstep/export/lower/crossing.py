@@ -53,7 +53,7 @@ def share_storage(stages: Mapping[int, Mapping[str, View]]) -> dict[Storage, Sto
     for steps, outputs in stages.items():
         for name, view in outputs.items():
             model = largest[name]
-            if (view.strides, view.offset, view.shape[1:]) != (model.strides, model.offset, model.shape[1:]):
+            if not _lies_as(view, model):
                 raise LoweringError(
                     f"value {name}: lies otherwise for {steps} steps than for {max(stages)}; expected strides "
                     f"{model.strides}, got {view.strides}"
@@ -61,6 +61,11 @@ def share_storage(stages: Mapping[int, Mapping[str, View]]) -> dict[Storage, Sto
             if shared.setdefault(view.storage, model.storage) is not model.storage:
                 raise LoweringError(f"value {name}: shares memory for {steps} steps but not for {max(stages)}")
     return shared
+
+
+def _lies_as(view: View, model: View) -> bool:
+    """Whether it is where the first rows of the model are; strides of axes of 1 say nothing."""
+    return replace(model, shape=(view.shape[0], *model.shape[1:]), storage=view.storage).is_at(view)
 
 
 def moved(ops: Sequence[Draft], shared: Mapping[Storage, Storage]) -> list[Draft]:
