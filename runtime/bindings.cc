@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bindings/program.h"
+#include "cpu/isa.h"
 #include "fewstep/noise.h"
 
 namespace nb = nanobind;
@@ -38,6 +39,9 @@ NB_MODULE(_runtime, m) {
   m.def(
       "normal", &normal, "seeds"_a, "step"_a, "count"_a, "first"_a = 0,
       "Elements first to first + count - 1 of each seed's unit normal stream at a step: float32 (len(seeds), count).");
+  m.def(
+      "isa", [] { return fewstep::cpu::name_of(fewstep::cpu::best_isa()); },
+      "The instruction set that plans run with on this CPU.");
   bind_errors();
   bind_plan(m);
   bind_program(m);

@@ -21,7 +21,7 @@ ARROWS = {
 }
 FACES = {"__init__", "__main__", "api", "cli", "serve", "profile", "evaluation", "compilation", "verification"}
 SYSTEM = {
-    "dlfcn.h", "fcntl.h", "immintrin.h",
+    "dlfcn.h", "fcntl.h", "immintrin.h", "stddef.h", "stdint.h",
     "linux/futex.h", "sys/mman.h", "sys/stat.h", "sys/syscall.h", "sys/types.h", "unistd.h",
 }  # fmt: skip
 BASE_INSTALL = {"numpy", "onnxruntime", "PIL", "safetensors"}

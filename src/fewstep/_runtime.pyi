@@ -19,6 +19,9 @@ def normal(seeds: Sequence[int], step: int, count: int, first: int = 0) -> Annot
     Elements first to first + count - 1 of each seed's unit normal stream at a step: float32 (len(seeds), count).
     """
 
+def isa() -> str:
+    """The instruction set that plans run with on this CPU."""
+
 def check_plan(data: bytes) -> None:
     """
     Raises PlanError unless a file of these bytes is a plan that may be run.

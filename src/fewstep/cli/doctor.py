@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fewstep.cli.parser import Parser
+from fewstep.errors import MissingDependencyError
 
 PACKAGES = (
     "fewstep",
@@ -15,6 +16,7 @@ PACKAGES = (
     "onnxruntime-gpu",
     "pillow",
     "safetensors",
+    "scipy-openblas32",
     "torch",
     "triton",
     "tensorrt",
@@ -63,16 +65,30 @@ def examine() -> dict[str, dict[str, Any]]:
         },
         "backends": {
             "onnxruntime": f"providers {', '.join(onnxruntime.get_available_providers())}",
+            "native": native_backend(cuda_devices()),
             "torch": torch_backend({name: version(name) for name in ("torch", "triton")}, cuda_devices()),
         },
         "choice": {
-            "backend": "onnxruntime, the only one that runs bundles",
+            "backend": "onnxruntime for bundles, native for plans: no other backend runs either",
             "device": f"{device}: {reason}",
             "threads": f"{cores.available()}: one a physical core this process may use, within its quota",
             "fallbacks": "0: the choice is made before anything runs, and a device that fails is an error",
         },
         "models": {name: str(path) for name, path in shipped_models().items()},
     }
+
+
+def native_backend(devices: int) -> str:
+    """What the compiled runtime runs plans with here."""
+    from fewstep import _runtime
+    from fewstep.engine.blas import blas_path
+
+    gpu = f"{devices} CUDA devices" if devices else "no CUDA device"
+    try:
+        blas = blas_path()
+    except MissingDependencyError as error:
+        blas = f"missing: {error}"
+    return f"plans on a CPU with {_runtime.isa()}, BLAS {blas}; {gpu}"
 
 
 def torch_backend(versions: Mapping[str, str | None], devices: int) -> str:
