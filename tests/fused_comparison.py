@@ -44,9 +44,13 @@ def check_same(
     inputs = inputs or random_inputs(model, sizes)
     expected = run_onnx(model, inputs)
     got = evaluate(fused, inputs)
+    assert_same(got, expected, bound)
+    return Counter(node.op_type for node in fused.graph)
+
+
+def assert_same(got: Values, expected: Values, bound: float = BOUND) -> None:
     assert got.keys() == expected.keys()
     for name, value in expected.items():
         assert got[name].shape == value.shape
         error = np.abs(got[name].astype(np.float64) - value).max()
         assert error <= bound * max(np.abs(value).max(), 1e-3), (name, error, np.abs(value).max())
-    return Counter(node.op_type for node in fused.graph)
