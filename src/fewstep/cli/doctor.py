@@ -71,6 +71,9 @@ def examine() -> dict[str, dict[str, Any]]:
         "choice": {
             "backend": "onnxruntime for bundles, native for plans: no other backend runs either",
             "device": f"{device}: {reason}",
+            "network": "in stages, of bundles that have them"
+            if device == "cpu"
+            else "whole: what crosses between stages lies on the host",
             "threads": f"{cores.available()}: one a physical core this process may use, within its quota",
             "fallbacks": "0: the choice is made before anything runs, and a device that fails is an error",
         },
