@@ -7,7 +7,7 @@ import onnx
 import onnx_ir as ir
 
 from fewstep.engine.bundle_manifest import STAGES, Component, Stage, TensorSpec
-from fewstep.export.graph import BATCH
+from fewstep.engine.reading.tensors_reader import BATCH
 from fewstep.export.staging.binding import Binding
 from fewstep.export.staging.stage import stage
 
