@@ -3,8 +3,8 @@
 
 #include "cpu/attributes.h"
 #include "cpu/kernels.h"
-#include "cpu/row_view.h"
 #include "cpu/row_math.h"
+#include "cpu/row_view.h"
 
 namespace fewstep::cpu {
 namespace {
@@ -15,7 +15,9 @@ constexpr std::int64_t kAlone = 2048;
 class LayerNorm : public Kernel {
  public:
   explicit LayerNorm(const Problem& problem)
-      : table_(row_math(problem.isa)), eps_(real_attribute(problem.op, "eps")), centred_(problem.op.kind == "layer_norm") {
+      : table_(row_math(problem.isa)),
+        eps_(real_attribute(problem.op, "eps")),
+        centred_(problem.op.kind == "layer_norm") {
     x_ = RowView(problem.inputs[0]);
     weight_ = RowView(problem.inputs[1]);
     bias_ = RowView(problem.inputs[2]);

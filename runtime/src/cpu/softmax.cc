@@ -1,8 +1,8 @@
 #include <vector>
 
 #include "cpu/kernels.h"
-#include "cpu/row_view.h"
 #include "cpu/row_math.h"
+#include "cpu/row_view.h"
 
 namespace fewstep::cpu {
 namespace {
@@ -11,7 +11,8 @@ constexpr std::int64_t kAlone = 2048;
 
 class Softmax : public Kernel {
  public:
-  explicit Softmax(const Problem& problem) : table_(row_math(problem.isa)), x_(problem.inputs[0]), y_(problem.outputs[0]) {
+  explicit Softmax(const Problem& problem)
+      : table_(row_math(problem.isa)), x_(problem.inputs[0]), y_(problem.outputs[0]) {
     room_.resize(static_cast<std::size_t>(problem.threads) * size());
   }
 
