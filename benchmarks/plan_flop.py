@@ -37,10 +37,11 @@ def _flop(op: dict[str, Any], shapes: list[list[int]]) -> int:
     if op["op"] == "conv2d":
         return 2 * made * prod(shapes[op["inputs"][1]][1:])
     if op["op"] == "matmul":
-        halves = 2 if op["attributes"]["glu"] else 1
-        return 2 * made * halves * shapes[op["inputs"][1]][-2]
+        depth: int = shapes[op["inputs"][1]][-2]
+        return 2 * made * depth * (2 if op["attributes"]["glu"] else 1)
     if op["op"] == "attention":
-        return 4 * made * shapes[op["inputs"][1]][2]
+        keys: int = shapes[op["inputs"][1]][2]
+        return 4 * made * keys
     return 0
 
 
