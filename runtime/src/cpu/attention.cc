@@ -12,7 +12,8 @@
 namespace fewstep::cpu {
 namespace {
 
-constexpr std::int64_t kQueries = 64;    // of a unit
+constexpr std::int64_t kQueries = 128;   // of a unit
+constexpr std::int64_t kLine = 16;       // floats of a cache line
 constexpr std::int64_t kKeys = 128;      // of a tile, at most
 constexpr std::int64_t kTile = 1 << 14;  // floats of a tile of keys, at most
 constexpr float kInf = std::numeric_limits<float>::infinity();
@@ -113,11 +114,17 @@ class Attention : public Kernel {
   // Keys with their axes exchanged, values as they are, both with zeros up to whole vectors.
   void load_keys(const Unit& u, std::int64_t first, std::int64_t count) const noexcept {
     const std::int64_t g = u.h / (q_.size(1) / k_.size(1)), columns = padded(count, math_.lanes);
-    for (std::int64_t j = 0; j < columns; ++j) {
-      const float* from = j < count ? k_.at(u.moment, u.b, g, first + j) : nullptr;
-      float* to = keys(u) + j;
-      for (std::int64_t d = 0; d < depth_; ++d) to[d * tile_] = from != nullptr ? from[d * k_.stride(3)] : 0.0f;
+    const std::int64_t of_key = k_.stride(2), of_depth = k_.stride(3);
+    for (std::int64_t j = 0; j < count; j += kLine) {
+      const float* from = k_.at(u.moment, u.b, g, first + j);
+      const std::int64_t several = std::min(kLine, count - j);
+      for (std::int64_t d = 0; d < depth_; ++d) {
+        float* to = keys(u) + d * tile_ + j;
+        for (std::int64_t i = 0; i < several; ++i) to[i] = from[i * of_key + d * of_depth];
+      }
     }
+    for (std::int64_t d = 0; d < depth_; ++d)
+      std::fill(keys(u) + d * tile_ + count, keys(u) + d * tile_ + columns, 0.0f);
     for (std::int64_t j = 0; j < count; ++j) {
       const float* from = v_.at(u.moment, u.b, g, first + j);
       float* to = values(u) + j * width_;

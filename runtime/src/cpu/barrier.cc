@@ -1,11 +1,16 @@
 #include "cpu/barrier.h"
 
+#include <thread>
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
 namespace fewstep::cpu {
 namespace {
+
+// Some 10 us. Whoever is waited for may be waiting for this core, so after them the core is offered.
+constexpr int kPauses = 512;
 
 void pause() noexcept {
 #if defined(__x86_64__)
@@ -22,11 +27,13 @@ void await_change(const std::atomic<std::uint32_t>& word, std::uint32_t old,
   using Clock = std::chrono::steady_clock;
   if (patience.count() > 0) {
     const Clock::time_point end = Clock::now() + patience;
+    for (int i = 0; i < kPauses; ++i) {
+      if (word.load(std::memory_order_acquire) != old) return;
+      pause();
+    }
     do {
-      for (int i = 0; i < 32; ++i) {
-        if (word.load(std::memory_order_acquire) != old) return;
-        pause();
-      }
+      if (word.load(std::memory_order_acquire) != old) return;
+      std::this_thread::yield();
     } while (Clock::now() < end);
   }
   word.wait(old, std::memory_order_acquire);

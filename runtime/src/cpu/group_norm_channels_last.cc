@@ -52,6 +52,7 @@ class ChannelsLastNorm : public Kernel {
     slab_ = norm_.channels % least == 0 ? least : norm_.channels;
     block_ = std::clamp<std::int64_t>(kBlock / norm_.channels, 1, norm_.pixels);
     const std::int64_t blocks = (norm_.pixels + block_ - 1) / block_;
+    block_ = (norm_.pixels + blocks - 1) / blocks;  // as even as can be
     is_cut_ = slab_ * norm_.pixels > kSlab;
     if (is_cut_) slab_ = norm_.channels;
     part_ = is_cut_ ? (blocks + std::min(blocks, kMaxParts) - 1) / std::min(blocks, kMaxParts) * block_ : norm_.pixels;

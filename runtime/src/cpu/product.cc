@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::int64_t kBlockRows = 64;
 constexpr std::int64_t kChunk = 256;  // rows of b: 24 KB of a panel, which stay in the first cache for a block's tiles
+constexpr std::int64_t kCached = 1 << 16;  // floats of a that stay in the second cache while every panel meets them
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
@@ -23,7 +24,7 @@ Product::Product(const Gemm& gemm, const Shape& shape, Panels panels, int thread
     block_ = ceil_div(block_ / 2, gemm.widest_rows) * gemm.widest_rows;
   }
   blocks_ = ceil_div(shape.rows, block_);
-  rows_first_ = shape.rows > shape.columns;
+  rows_first_ = shape.rows > shape.columns || shape.rows * shape.depth > kCached;
   chunk_ = shape.taps == 1 || shape.depth > kChunk ? kChunk : kChunk / shape.depth * shape.depth;
   c_ = Floats(threads * 2 * block_ * gemm.vectors * gemm.lanes);
 }

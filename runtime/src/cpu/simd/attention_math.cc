@@ -15,24 +15,30 @@ struct Matrices {
 
 // R rows by N vectors of c, all in registers.
 template <int R, int N>
-FEWSTEP_INLINE void tile(const Matrices& m, std::int64_t row, std::int64_t column) {
-  Vec sum[R][N] = {};
+void tile(const Matrices& m, std::int64_t row, std::int64_t column) {
+  Vec sum[R][N];
   const float *a = m.a + row * m.pitch_a, *b = m.b + column;
   float* c = m.c + row * m.pitch_c + column;
-  if (m.accumulate) {
-    for (int r = 0; r < R; ++r) {
-      for (int n = 0; n < N; ++n) sum[r][n] = load(c + r * m.pitch_c + n * kLanes);
-    }
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+    for (int n = 0; n < N; ++n) sum[r][n] = m.accumulate ? load(c + r * m.pitch_c + n * kLanes) : Vec{};
   }
+#pragma GCC unroll 1
   for (std::int64_t k = 0; k < m.depth; ++k) {
     Vec of_b[N];
+#pragma GCC unroll 8
     for (int n = 0; n < N; ++n) of_b[n] = load(b + k * m.pitch_b + n * kLanes);
+#pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       const Vec of_a = splat(a[r * m.pitch_a + k]);
-      for (int n = 0; n < N; ++n) sum[r][n] += of_a * of_b[n];
+#pragma GCC unroll 8
+      for (int n = 0; n < N; ++n) sum[r][n] = kept(sum[r][n] + of_a * of_b[n]);
     }
   }
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
     for (int n = 0; n < N; ++n) store(c + r * m.pitch_c + n * kLanes, sum[r][n]);
   }
 }

@@ -1,6 +1,6 @@
 #include "cpu/channel_math.h"
 
-#include "cpu/simd/functions.h"
+#include "cpu/simd/activation.h"
 #include "cpu/simd/tables.h"
 
 namespace fewstep::cpu::FEWSTEP_ISA {
@@ -82,17 +82,6 @@ void moments(const ChannelBlock& block, const float* pivot, float* first, float*
         store_part(first + c, d1, left);
         store_part(second + c, d2, left);
       });
-}
-
-template <Activation A>
-FEWSTEP_INLINE Vec activated(Vec x) {
-  if constexpr (A == Activation::silu) return silu(x);
-  if constexpr (A == Activation::relu) return x < 0.0f ? Vec{} : x;
-  if constexpr (A == Activation::gelu) return gelu(x);
-  if constexpr (A == Activation::gelu_tanh) return gelu_tanh(x);
-  if constexpr (A == Activation::sigmoid) return sigmoid(x);
-  if constexpr (A == Activation::tanh) return hyperbolic_tangent(x);
-  return x;
 }
 
 template <Activation A>

@@ -20,16 +20,6 @@ constexpr int kVectors = 3, kRows[] = {8, 6, 4};
 constexpr int kVectors = 2, kRows[] = {4, 4, 4};
 #endif
 
-// A sum that stays in its register: GCC would spill some of them in every turn, and their additions wait for that.
-static inline Vec kept(Vec sum) {
-#if defined(__AVX512F__)
-  asm("" : "+v"(sum));
-#elif defined(__AVX2__)
-  asm("" : "+x"(sum));
-#endif
-  return sum;
-}
-
 template <int R, int V, bool Unit>
 void product(const Tile& tile) {
   Vec sum[R][V];
@@ -52,7 +42,7 @@ void product(const Tile& tile) {
       for (int v = 0; v < V; ++v) row[v] = load(b + v * kLanes);
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
-        const Vec left = spread(a[r][k * step]);
+        const Vec left = splat(a[r][k * step]);
 #pragma GCC unroll 8
         for (int v = 0; v < V; ++v) {
           sum[r][v] = kept(sum[r][v] + left * row[v]);

@@ -73,6 +73,16 @@ FEWSTEP_INLINE double total(DVec x) {
   return sum;
 }
 
+// A sum that stays in its register: GCC would spill some of them in every turn, and their additions wait for that.
+FEWSTEP_INLINE Vec kept(Vec sum) {
+#if defined(__AVX512F__)
+  asm("" : "+v"(sum));
+#elif defined(__AVX2__)
+  asm("" : "+x"(sum));
+#endif
+  return sum;
+}
+
 FEWSTEP_INLINE Vec absolute(Vec x) { return (Vec)((IVec)x & 0x7fffffff); }
 FEWSTEP_INLINE DVec absolute(DVec x) { return (DVec)((LVec)x & 0x7fffffffffffffff); }
 
