@@ -45,7 +45,9 @@ def test_the_public_names_are_there_and_nothing_else() -> None:
 
 
 def test_every_error_is_public_and_of_the_one_hierarchy() -> None:
-    classes = {name for name, value in vars(errors).items() if isinstance(value, type) and value.__module__ == errors.__name__}
+    classes = {
+        name for name, value in vars(errors).items() if isinstance(value, type) and value.__module__ == errors.__name__
+    }
     assert classes <= set(fewstep.__all__)
     assert all(issubclass(getattr(fewstep, name), fewstep.FewstepError) for name in classes)
 
