@@ -69,10 +69,9 @@ def lower(folder: Path, precision: str) -> Row:
 
 def run_plan(folder: Path, threads: int, runs: int) -> Row:
     from fewstep._runtime import Program
-    from fewstep.engine.blas import blas_path
 
     clock = Clock()
-    program = Program(str(folder / PLAN), threads=threads, blas=blas_path())
+    program = Program(str(folder / PLAN), threads=threads)
     return _timed(folder / "plan.npy", clock, lambda inputs: program.run(inputs)["m"], folder, runs)
 
 

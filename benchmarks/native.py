@@ -34,13 +34,11 @@ from fewstep.export.checkpoint import read_checkpoint
 
 FIRST_PICTURE = """
 import json, sys, time
-from fewstep.engine.blas import blas_path
 from fewstep import _runtime
 import numpy as np
 path, threads, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-blas = blas_path()
 began = time.perf_counter()
-program = _runtime.Program(path, threads=threads, blas=blas)
+program = _runtime.Program(path, threads=threads)
 opened = time.perf_counter()
 arrays = {name: np.zeros(shape, dtype) for name, (dtype, shape) in program.inputs.items()}
 program.run(arrays, steps, ["images"])

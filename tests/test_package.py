@@ -69,7 +69,7 @@ def test_the_package_is_typed_and_brings_its_licence() -> None:
 
 def test_the_base_install_has_what_a_cpu_needs_and_nothing_else() -> None:
     names = {requirement.split(">")[0] for requirement in PROJECT["dependencies"]}
-    assert names == {"numpy", "onnxruntime", "pillow", "safetensors", "scipy-openblas32"}
+    assert names == {"numpy", "onnxruntime", "pillow", "safetensors"}
 
 
 def test_the_links_at_the_top_lead_to_the_layers() -> None:

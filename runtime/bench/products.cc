@@ -17,7 +17,7 @@
 #include <thread>
 #include <vector>
 
-#include "cpu/blas.h"
+#include "blas.h"
 #include "cpu/gemm.h"
 #include "cpu/kernels.h"
 
@@ -219,13 +219,12 @@ void matmul(int threads, double core, const std::string& name, const Blas* blas)
     const Operand a = block.view({m.M, m.K}, {m.K, 1}, false), b = block.view({m.K, m.N}, {m.N, 1}, true);
     const Operand y = block.view({m.M, m.N}, {m.N, 1}, false);
     const double flop = 2.0 * static_cast<double>(m.M * m.N * m.K);
-    const auto kernel = make_matmul({op, {a, b, {}, {}, {}}, {y}, best_isa(), threads, blas});
+    const auto kernel = make_matmul({op, {a, b, {}, {}, {}}, {y}, best_isa(), threads});
     report(m.name, *kernel, flop, threads, core, measure(threads, [&] { team.run(*kernel); }));
     if (blas == nullptr || threads > 1) continue;
     const Time theirs = measure(threads, [&] {
       blas->product(static_cast<int>(m.M), static_cast<int>(m.N), static_cast<int>(m.K), a.at<float>({}),
-                    static_cast<int>(m.K), b.at<float>({}), static_cast<int>(m.N), false, y.at<float>({}),
-                    static_cast<int>(m.N));
+                    b.at<float>({}), y.at<float>({}));
     });
     std::printf("%-22s %-16s %10.1f %10.1f us %8.1f GFLOP/s\n", "", "OpenBLAS", theirs.least, theirs.median,
                 flop * 1e-3 / theirs.least);

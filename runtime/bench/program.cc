@@ -61,7 +61,7 @@ std::deque<Item> items_of(const Plan& plan, const Operands& operands, std::deque
   std::deque<Item> items;
   for (const Stage& stage : plan.stages) {
     for (const Op& op : stage.ops) {
-      Problem& problem = problems.emplace_back(Problem{op, {}, {}, best_isa(), threads, nullptr});
+      Problem& problem = problems.emplace_back(Problem{op, {}, {}, best_isa(), threads});
       for (const std::int32_t value : op.inputs) problem.inputs.push_back(operands[value]);
       for (const std::int32_t value : op.outputs) problem.outputs.push_back(operands[value]);
       items.push_back({stage, op, make_kernel(problem), size_of(problem.outputs), {}});
@@ -131,7 +131,7 @@ void profile(const std::shared_ptr<const Plan>& plan, int threads, std::int64_t 
 }
 
 void whole(const std::shared_ptr<const Plan>& plan, int threads, std::int64_t steps, int runs) {
-  const std::unique_ptr<Device> device = make_cpu_device(plan, {threads, ""});
+  const std::unique_ptr<Device> device = make_cpu_device(plan, {threads});
   for (const auto& [name, value] : plan->inputs) {
     std::size_t bytes = 1;
     const Value& view = plan->values[static_cast<std::size_t>(value)];

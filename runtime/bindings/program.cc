@@ -48,11 +48,11 @@ constexpr Named kDtypes[] = {{Dtype::f32, "float32", {kFloat, 32, 1}},    {Dtype
 
 const Named& named(Dtype dtype) { return *std::ranges::find(kDtypes, dtype, &Named::dtype); }
 
-void open(Program* self, const std::filesystem::path& path, const std::string& device, int threads,
-          const std::string& blas, int index, const std::string& driver) {
+void open(Program* self, const std::filesystem::path& path, const std::string& device, int threads, int index,
+          const std::string& driver) {
   const nb::gil_scoped_release unlocked;
   auto plan = std::make_shared<const fewstep::Plan>(fewstep::open_plan(path));
-  new (self) Program(plan, fewstep::make_device(plan, {device, {threads, blas}, {index, driver}}));
+  new (self) Program(plan, fewstep::make_device(plan, {device, {threads}, {index, driver}}));
 }
 
 using Signature = nb::typed<nb::dict, nb::str, nb::typed<nb::tuple, nb::str, nb::typed<nb::tuple, int, nb::ellipsis>>>;
@@ -148,13 +148,13 @@ std::vector<std::int64_t> counts(const Program& self) {
 void bind_program(nb::module_& m) {
   nb::class_<Program>(m, "Program",
                       "A plan on a device, ready to run. Calls from several threads are served one after another.")
-      .def("__init__", &open, "path"_a, nb::kw_only(), "device"_a = "auto", "threads"_a = 1, "blas"_a = "",
-           "index"_a = 0, "driver"_a = "libcuda.so.1",
-           nb::sig("def __init__(self, path: str | os.PathLike[str], *, device: str = 'auto', threads: int = 1, blas: "
-                   "str = '', index: int = 0, driver: str = 'libcuda.so.1') -> None"),
+      .def("__init__", &open, "path"_a, nb::kw_only(), "device"_a = "auto", "threads"_a = 1, "index"_a = 0,
+           "driver"_a = "libcuda.so.1",
+           nb::sig("def __init__(self, path: str | os.PathLike[str], *, device: str = 'auto', threads: int = 1, "
+                   "index: int = 0, driver: str = 'libcuda.so.1') -> None"),
            "Opens a plan, checks all of it and prepares its kernels. device: cpu, cuda, or auto, the one it was "
            "compiled "
-           "for; threads and blas, the path of scipy-openblas32's library, are of a CPU, index and driver of a GPU.")
+           "for; threads are of a CPU, index and driver of a GPU.")
       .def_prop_ro(
           "metadata", [](const Program& self) { return self.plan().model; }, "What the plan says of its model: JSON.")
       .def_prop_ro(

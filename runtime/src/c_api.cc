@@ -94,7 +94,6 @@ fewstep_status fewstep_open(const char* path, const fewstep_options* options, fe
     fewstep::DeviceOptions chosen;
     if (options != nullptr) {
       if (options->device != nullptr) chosen.name = options->device;
-      if (options->blas != nullptr) chosen.cpu.blas = options->blas;
       chosen.cpu.threads = options->threads;
       chosen.cuda.index = options->index;
     }

@@ -75,7 +75,7 @@ std::shared_ptr<Plan> plan_of_three_ops() {
 
 void test_a_run_allocates_nothing(int threads) {
   const std::shared_ptr<const Plan> plan = plan_of_three_ops();
-  Program program(plan, make_cpu_device(plan, {threads, ""}));
+  Program program(plan, make_cpu_device(plan, {threads}));
   std::vector<float> x(kRows * kColumns), z(x.size());
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % kColumns == 3 ? i / kColumns : 0);
   const Inputs inputs{{"x", std::as_bytes(std::span(x))}};

@@ -33,7 +33,7 @@ static void test_refusals(void) {
 }
 
 static void test_pictures(const char* plan) {
-  fewstep_options options = {"cpu", NULL, 2, 0};
+  fewstep_options options = {"cpu", 2, 0};
   fewstep_program* program = NULL;
   CHECK(fewstep_open(plan, &options, &program, message, sizeof message) == FEWSTEP_OK);
   CHECK(strchr(fewstep_model(program), '{') != NULL);

@@ -165,7 +165,7 @@ struct KernelCase {
   // Runs on copies; outputs that are not in place begin as they are. What lies outside of the views must stay.
   void run(Maker make, Isa isa, int threads, std::string* fault = nullptr) {
     std::vector<std::optional<Tensor>> read = inputs, wrote = outputs;
-    Problem problem{op, {}, {}, isa, threads, nullptr};
+    Problem problem{op, {}, {}, isa, threads};
     for (auto& t : read) problem.inputs.push_back(operand(t));
     for (std::size_t o = 0; o < wrote.size(); ++o) {
       const bool is_shared = o < in_place.size() && in_place[o] >= 0;

@@ -37,9 +37,9 @@ class Program:
     A plan on a device, ready to run. Calls from several threads are served one after another.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, device: str = 'auto', threads: int = 1, blas: str = '', index: int = 0, driver: str = 'libcuda.so.1') -> None:
+    def __init__(self, path: str | os.PathLike[str], *, device: str = 'auto', threads: int = 1, index: int = 0, driver: str = 'libcuda.so.1') -> None:
         """
-        Opens a plan, checks all of it and prepares its kernels. device: cpu, cuda, or auto, the one it was compiled for; threads and blas, the path of scipy-openblas32's library, are of a CPU, index and driver of a GPU.
+        Opens a plan, checks all of it and prepares its kernels. device: cpu, cuda, or auto, the one it was compiled for; threads are of a CPU, index and driver of a GPU.
         """
 
     @property

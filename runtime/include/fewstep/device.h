@@ -25,8 +25,7 @@ class Device {
 };
 
 struct CpuOptions {
-  int threads = 1;   // at least 1
-  std::string blas;  // path of libscipy_openblas.so, or empty: our own products alone
+  int threads = 1;  // at least 1
 };
 std::unique_ptr<Device> make_cpu_device(std::shared_ptr<const Plan> plan, const CpuOptions& options);
 

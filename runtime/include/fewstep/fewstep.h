@@ -24,7 +24,6 @@ typedef enum {
 
 typedef struct {
   const char* device; /* "cpu", "cuda", or NULL for the one the plan was compiled for */
-  const char* blas;   /* of a CPU: the path of scipy-openblas32's library, or NULL */
   int32_t threads;    /* of a CPU: at least 1 */
   int32_t index;      /* of a GPU: which */
 } fewstep_options;

@@ -2,12 +2,10 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
-#include "cpu/blas.h"
 #include "cpu/isa.h"
 #include "cpu/operands.h"
 #include "cpu/pool.h"
@@ -23,12 +21,10 @@ class CpuDevice : public Device {
  public:
   CpuDevice(std::shared_ptr<const Plan> plan, const CpuOptions& options)
       : plan_(std::move(plan)),
-        blas_path_(options.blas),
         pool_(options.threads),
         operands_(plan_),
         isa_(cpu::best_isa()),
-        blas_(blas_path_.empty() ? std::nullopt : std::make_optional<cpu::Blas>(blas_path_)),
-        stages_(*plan_, operands_, {isa_, options.threads, blas_ ? &*blas_ : nullptr}) {}
+        stages_(*plan_, operands_, {isa_, options.threads}) {}
 
   void write(std::int32_t value, std::span<const std::byte> data) override {
     const cpu::Operand operand = operands_[value];
@@ -53,8 +49,7 @@ class CpuDevice : public Device {
 
   std::string describe() const override {
     return "{\"device\": \"cpu\", \"isa\": " + json_string(cpu::name_of(isa_)) +
-           ", \"threads\": " + std::to_string(pool_.threads()) +
-           ", \"blas\": " + json_string(blas_ ? blas_path_ : "none") + ", \"arena\": " + std::to_string(plan_->arena) +
+           ", \"threads\": " + std::to_string(pool_.threads()) + ", \"arena\": " + std::to_string(plan_->arena) +
            ", \"weights\": " + std::to_string(operands_.weight_bytes()) +
            ", \"scratch\": " + std::to_string(stages_.scratch()) + ", \"runs\": " + std::to_string(runs_) +
            ", \"ops\": " + stages_.describe() + "}";
@@ -66,11 +61,9 @@ class CpuDevice : public Device {
   }
 
   const std::shared_ptr<const Plan> plan_;
-  const std::string blas_path_;
   cpu::Pool pool_;
   const cpu::Operands operands_;
   const cpu::Isa isa_;
-  const std::optional<cpu::Blas> blas_;
   const cpu::Stages stages_;
   std::int64_t runs_ = 0;
 };

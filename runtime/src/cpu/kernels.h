@@ -9,15 +9,12 @@
 
 namespace fewstep::cpu {
 
-class Blas;
-
 // An op of a checked plan, with its operands resolved: what a kernel is made from. It outlives the kernel.
 struct Problem {
   const Op& op;
   std::vector<Operand> inputs, outputs;  // null operands where one is left out, up to the table's count
   Isa isa = Isa::portable;
   int threads = 1;
-  const Blas* blas = nullptr;  // null: none was given
 };
 
 // One for each row of the table in docs/plan.md. They may measure, allocate and pack; they throw DeviceError.

@@ -24,8 +24,8 @@ Stages::Stages(const Plan& plan, const Operands& operands, const Means& means) {
     Sequence& sequence = sequences_.emplace_back();
     names_.push_back(stage.name);
     for (const Op& op : stage.ops) {
-      Problem& problem = problems_.emplace_back(Problem{
-          op, resolved(op.inputs, operands), resolved(op.outputs, operands), means.isa, means.threads, means.blas});
+      Problem& problem = problems_.emplace_back(
+          Problem{op, resolved(op.inputs, operands), resolved(op.outputs, operands), means.isa, means.threads});
       try {
         sequence.append(make_kernel(problem), accesses_of(op, plan));
       } catch (const std::bad_alloc&) {

@@ -17,7 +17,6 @@ namespace fewstep::cpu {
 struct Means {
   Isa isa = Isa::portable;
   int threads = 1;
-  const Blas* blas = nullptr;
 };
 
 // A plan's stages as kernels, and the order in which a run of N steps goes through them.

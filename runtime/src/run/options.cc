@@ -40,7 +40,6 @@ const char* const kUsage =
     "  --device DEVICE       cpu or cuda (the one the plan was compiled for)\n"
     "  --index N             of several GPUs, from 0 (0)\n"
     "  --threads N           of a CPU (all cores)\n"
-    "  --blas FILE           scipy-openblas32's library, for large products\n"
     "  --describe            print what the device chose, as JSON\n"
     "exit status: 0 done, 1 the plan or the device failed, 2 the command line is wrong\n";
 
@@ -73,8 +72,6 @@ RunOptions parse_options(std::span<const char* const> arguments) {
       options.device.cuda.index = number<int>(option, value(), 0, 1024);
     } else if (option == "--threads") {
       options.device.cpu.threads = number<int>(option, value(), 1, 1024);
-    } else if (option == "--blas") {
-      options.device.cpu.blas = value();
     } else if (option.starts_with('-') && option.size() > 1) {
       throw std::invalid_argument("no option is named " + std::string(option));
     } else if (options.plan.empty()) {

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from fewstep.cli.parser import Parser
-from fewstep.errors import MissingDependencyError
 
 PACKAGES = (
     "fewstep",
@@ -16,7 +15,6 @@ PACKAGES = (
     "onnxruntime-gpu",
     "pillow",
     "safetensors",
-    "scipy-openblas32",
     "torch",
     "triton",
     "tensorrt",
@@ -84,14 +82,9 @@ def examine() -> dict[str, dict[str, Any]]:
 def native_backend(devices: int) -> str:
     """What the compiled runtime runs plans with here."""
     from fewstep import _runtime
-    from fewstep.engine.blas import blas_path
 
     gpu = f"{devices} CUDA devices" if devices else "no CUDA device"
-    try:
-        blas = blas_path()
-    except MissingDependencyError as error:
-        blas = f"missing: {error}"
-    return f"plans on a CPU with {_runtime.isa()}, BLAS {blas}; {gpu}"
+    return f"plans on a CPU with {_runtime.isa()}; {gpu}"
 
 
 def torch_backend(versions: Mapping[str, str | None], devices: int) -> str:

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewstep import _runtime
-from fewstep.engine.blas import blas_path
 from fewstep.engine.checks import choice, whole
 from fewstep.engine.cores import available
 from fewstep.engine.device import DEVICES, MAX_THREADS
@@ -38,7 +37,7 @@ class NativeBackend:
         start = time.perf_counter()
         choice("device", device, (*DEVICES, "auto"))
         self.threads = available() if threads is None else whole("threads", threads, 1, MAX_THREADS)
-        self.program = _runtime.Program(os.fspath(path), device=device, threads=self.threads, blas=blas_path())
+        self.program = _runtime.Program(os.fspath(path), device=device, threads=self.threads)
         self.device = self.program.device
         self.model: PlanModel = read_model(self.program.metadata, os.fspath(path))
         self.load_ms = (time.perf_counter() - start) * 1e3
