@@ -30,7 +30,7 @@ double microseconds(const std::function<void()>& call) {
 }
 
 void time(const char* name, KernelCase test, KernelCase::Maker make) {
-  Problem problem{test.op, {}, {}, best_isa(), 2, nullptr};
+  Problem problem{test.op, {}, {}, best_isa(), 2};
   const auto bind = [](std::optional<Tensor>& t) {
     return t ? Operand{t->bytes.data() + static_cast<std::size_t>(t->value.offset) * bytes_of(t->value.dtype),
                        &t->value}
