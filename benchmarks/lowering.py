@@ -143,6 +143,7 @@ def main() -> None:
     row: Row = {"network": args.network, "size": args.size, "precision": args.precision, "load": os.getloadavg()[0]}
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
         if not (folder / NETWORK).exists():
             row["export"] = alone(export, args.network, args.size, folder)
         row |= alone(lower, folder, args.precision)
