@@ -80,9 +80,11 @@ def few(jobs: dict[Job, Launch]) -> Iterator[Job]:
         yield from dict.fromkeys([group[-1], group[0], odd] if arch == RICHEST else [group[-1]])
 
 
-def work(job: Job) -> int:
+def work(job: Job) -> tuple[int, int]:
+    """Operations, and bytes where there are none."""
     case = CASES[job.case]
-    return case.cost(**case.make("meta", job.dtype, 0)).flop
+    cost = case.cost(**case.make("meta", job.dtype, 0))
+    return cost.flop, cost.bytes
 
 
 def round_numbers(launch: Launch) -> int:

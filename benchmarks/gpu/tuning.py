@@ -16,7 +16,7 @@ from fewstep.kernels.launch import architecture
 from fewstep.kernels.tuned import FOLDER
 from fewstep.kernels.tuner import tune, write
 from fewstep.profile.accuracy import Truth, outputs, truth
-from fewstep.profile.case import Case
+from fewstep.profile.case import Case, tensors
 from fewstep.profile.machine import cache_bytes, gpu, version
 from fewstep.profile.timing import flushed, spread, wall
 
@@ -39,7 +39,7 @@ def _measure(session: Session, case: Case) -> Iterator[Row]:
             except InputError as refusal:
                 yield Row(f"not tuned: {refusal}", {"refused": str(refusal)})
                 continue
-        arch = architecture(next(iter(outputs(tuple(inputs.values())))))
+        arch = architecture(tensors(inputs)[0])
         path = write([found], arch, _measured(session), _folder(session, arch))
         gain = found.own_seconds / found.seconds
         line = f"{found.key}: {found.seconds * 1e6:.1f} us, {gain:.2f}x its own choice, {found.timed} timed"

@@ -23,6 +23,10 @@ WIDE = "512 threads leave 128 registers to each, and two words too many are live
 SPILLS: dict[tuple[str, int], tuple[int, str]] = {
     ("_group_norm_kernel", 86): (8, WIDE),
     ("_group_norm_kernel", 89): (8, WIDE),
+    **{
+        ("_map_kernel", arch): (8, "digits of 2 / pi, by which a cosine reduces large angles")
+        for arch in (80, 86, 89, 120)
+    },
     ("tma_kernel", 120): (8, "two words, with Triton 3.6 alone"),
 }
 

@@ -98,20 +98,33 @@ def test_calls_rotate_among_the_inputs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "cache", "device", "sets", "beyond"),
+    ("read", "held", "cache", "device", "sets", "beyond"),
     [
-        (100, 100, "cuda", 3, True),
-        (100, 50, "cuda", 2, True),
-        (101, 100, "cpu", 2, True),
-        (1, 10_000, "cuda", kernels.MOST_SETS["cuda"], False),
-        (100, 10_000, "cpu", kernels.MOST_SETS["cpu"], False),
-        (kernels.MOST_BYTES["cpu"] + 1, 1000, "cpu", 1, True),
+        (100, 100, 100, "cuda", 3, True),
+        (100, 100, 50, "cuda", 2, True),
+        (101, 101, 100, "cpu", 2, True),
+        (1, 1, 10_000, "cuda", kernels.MOST_SETS["cuda"], False),
+        (100, 100, 10_000, "cpu", kernels.MOST_SETS["cpu"], False),
+        (kernels.MOST_BYTES["cpu"] + 1, kernels.MOST_BYTES["cpu"] + 1, 1000, "cpu", 1, True),
+        (100, kernels.MOST_BYTES["cpu"] // 2, 1000, "cpu", 2, False),
     ],
 )
 def test_inputs_exceed_twice_the_cache_within_limits(
-    size: int, cache: int, device: str, sets: int, beyond: bool
+    read: int, held: int, cache: int, device: str, sets: int, beyond: bool
 ) -> None:
-    assert rotation(size, cache, device) == (sets, beyond)
+    assert rotation(read, held, cache, device) == (sets, beyond)
+
+
+def test_tensors_in_lists_and_tuples_count() -> None:
+    def pairs(device: str, dtype: torch.dtype, seed: int) -> dict[str, Any]:
+        return {"inputs": [make(device, dtype, seed)["x"]], "pair": (make(device, dtype, seed)["x"], None), "n": 2}
+
+    def sums(inputs: list[Tensor], pair: tuple[Tensor, None], n: int) -> Tensor:
+        return inputs[0] + pair[0]
+
+    case = tiny_case(make=pairs, reference=sums, libraries={}, cost=lambda inputs, pair, n: Cost(384, 32))
+    row = profile_case(case, torch.float32, setting(peers=("eager",), cache=500))
+    assert row.sets == 4 and row.beyond_cache and row.peers["eager"].seconds is not None
 
 
 def test_cases_are_chosen_by_operation_and_family() -> None:

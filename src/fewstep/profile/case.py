@@ -39,6 +39,15 @@ class Case:
         return f"{self.op} {self.shape}"
 
 
+def tensors(value: Any) -> list[Tensor]:
+    """All that an argument holds, or arguments by name: in tuples and lists too."""
+    if isinstance(value, Mapping):
+        return tensors(list(value.values()))
+    if isinstance(value, tuple | list):
+        return [tensor for item in value for tensor in tensors(item)]
+    return [value] if isinstance(value, Tensor) else []
+
+
 def normal(device: str, dtype: torch.dtype, seed: int, *shape: int, mean: float = 0.5) -> Tensor:
     """Random numbers of a mean that is not zero, or lost masks go unseen."""
     if device == "meta":

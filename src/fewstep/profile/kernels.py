@@ -12,7 +12,7 @@ from fewstep.engine.checks import choice
 from fewstep.errors import InputError
 from fewstep.kernels.cost import nbytes
 from fewstep.profile.accuracy import Truth, outputs, truth
-from fewstep.profile.case import Case, Function, Inputs
+from fewstep.profile.case import Case, Function, Inputs, tensors
 from fewstep.profile.ceilings import Ceilings, bare
 from fewstep.profile.failure import first_line
 from fewstep.profile.launches import count_launches
@@ -72,7 +72,8 @@ def profile(cases: Iterable[Case], setting: Setting) -> Iterator[Row]:
 def profile_case(case: Case, dtype: torch.dtype, setting: Setting) -> Row:
     shapes = case.make("meta", dtype, 0)
     cost = case.cost(**shapes)
-    sets, beyond = rotation(nbytes(*outputs(tuple(shapes.values()))), setting.cache, setting.device)
+    held = nbytes(*tensors(shapes))
+    sets, beyond = rotation(min(held, cost.bytes), held, setting.cache, setting.device)
     inputs = [case.make(setting.device, dtype, 1000 * i) for i in range(sets)]
     row = Row(
         case.op, case.shape, case.families, bare(dtype), cost.bytes, cost.flop,
@@ -100,11 +101,14 @@ def profile_case(case: Case, dtype: torch.dtype, setting: Setting) -> Row:
     return replace(row, peers=peers)
 
 
-def rotation(size: int, cache: int, device: str) -> tuple[int, bool]:
-    """How many sets of inputs of `size` bytes, and whether they exceed twice the cache together."""
-    wanted = 2 * cache // size + 1
-    sets = max(1, min(wanted, MOST_SETS[device], MOST_BYTES[device] // size))
-    return sets, sets * size > 2 * cache
+def rotation(read: int, held: int, cache: int, device: str) -> tuple[int, bool]:
+    """How many sets of inputs, and whether what their calls read exceeds twice the cache together.
+
+    read: bytes that a call meets, of a table the rows that it looks up; held: bytes of a set.
+    """
+    wanted = 2 * cache // read + 1
+    sets = max(1, min(wanted, MOST_SETS[device], MOST_BYTES[device] // held))
+    return sets, sets * read > 2 * cache
 
 
 def rivals(case: Case, setting: Setting) -> dict[str, Function | None]:

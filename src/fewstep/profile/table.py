@@ -6,13 +6,17 @@ from fewstep.profile.cases import (
     attention,
     conv2d,
     decode,
+    gather,
     glu,
     group_norm,
     initial_state,
     linear_attention,
+    map,
     matmul,
     norm_rope,
+    reduce,
     sampler_step,
+    softmax,
 )
 
 CASES: list[Case] = [
@@ -20,11 +24,15 @@ CASES: list[Case] = [
     *attention.CASES,
     *conv2d.CASES,
     *decode.CASES,
+    *gather.CASES,
     *glu.CASES,
     *group_norm.CASES,
     *initial_state.CASES,
     *linear_attention.CASES,
+    *map.CASES,
     *matmul.CASES,
     *norm_rope.CASES,
+    *reduce.CASES,
     *sampler_step.CASES,
+    *softmax.CASES,
 ]
