@@ -121,4 +121,13 @@ EQUIVALENT = [
             ("return x * tl.where(u < 0, e, 1.0) / (1 + e)", "u < 0 -> u <= 0"),
         )
     ),
+    *(
+        Equivalent("strided.py", "if axis + 1 < len(SHAPE):", change, "on the last axis i % SHAPE[axis] is i")
+        for change in (
+            "axis + 1 < len(SHAPE) -> axis + 1 <= len(SHAPE)",
+            "axis + 1 -> axis - 1",
+            "axis + 1 -> 1",
+            "axis + 1 -> axis",
+        )
+    ),
 ]
