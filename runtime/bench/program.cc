@@ -1,7 +1,7 @@
 // Where the time of a run goes: program PLAN [THREADS [STEPS [RUNS]]]
 //
-// A line for each op of one run, least and median microseconds with a meeting of the threads after it, and sums by
-// kind; then whole runs as a device does them, and what one meeting costs.
+// A line for each op of one run, least and median microseconds as a run of its own, and sums by kind; then whole runs
+// as a device does them, and what a round costs.
 
 #include <algorithm>
 #include <chrono>
@@ -19,7 +19,6 @@
 #include "cpu/make_kernel.h"
 #include "cpu/operands.h"
 #include "cpu/pool.h"
-#include "cpu/sequence.h"
 #include "fewstep/device.h"
 #include "fewstep/plan.h"
 
@@ -84,6 +83,16 @@ void clear_inputs(const Plan& plan, const Operands& operands) {
   }
 }
 
+struct OneKernel {
+  Kernel& kernel;
+  Moment moment;
+  int threads;
+  int parts(std::int64_t) const { return kernel.alone() ? 1 : threads; }
+  void run(std::int64_t phase, int part) const {
+    kernel.run(moment, static_cast<int>(phase), part, kernel.alone() ? 1 : threads);
+  }
+};
+
 void profile(const std::shared_ptr<const Plan>& plan, int threads, std::int64_t steps, int runs) {
   const Operands operands(plan);
   Pool pool(threads);
@@ -92,21 +101,13 @@ void profile(const std::shared_ptr<const Plan>& plan, int threads, std::int64_t 
   clear_inputs(*plan, operands);
   const std::int64_t row = plan->schedule ? plan->schedule->counts.at(steps) : 0;
   for (int run = 0; run <= runs; ++run) {
-    pool.run([&](int thread) {
-      for (Item& item : items) {
-        const std::string& stage = item.stage.name;
-        if ((stage == "tables") != (run == 0) || (stage == "modulation" && item.stage.steps != steps)) continue;
-        pool.meet();
-        const Clock::time_point begin = Clock::now();
-        const bool alone = item.kernel->alone();
-        for (int phase = 0; phase < item.kernel->phases(); ++phase) {
-          if (phase > 0 && !alone) pool.meet();
-          if (!alone || thread == 0) item.kernel->run({row, 0}, phase, thread, alone ? 1 : threads);
-        }
-        pool.meet();
-        if (thread == 0) item.times.all.push_back(microseconds(begin, Clock::now()));
-      }
-    });
+    for (Item& item : items) {
+      const std::string& stage = item.stage.name;
+      if ((stage == "tables") != (run == 0) || (stage == "modulation" && item.stage.steps != steps)) continue;
+      const Clock::time_point begin = Clock::now();
+      pool.run(item.kernel->phases(), OneKernel{*item.kernel, {row, 0}, threads});
+      item.times.all.push_back(microseconds(begin, Clock::now()));
+    }
   }
   struct Sum {
     int count = 0;
@@ -155,19 +156,23 @@ void whole(const std::shared_ptr<const Plan>& plan, int threads, std::int64_t st
               static_cast<long long>(steps), threads, times.least(), times.all[times.all.size() / 5], median);
 }
 
-void meetings(int threads) {
+struct Nothing {
+  int threads;
+  int parts(std::int64_t) const { return threads; }
+  void run(std::int64_t, int) const {}
+};
+
+void rounds(int threads) {
   Pool pool(threads);
-  constexpr int kMeetings = 1000;
+  constexpr int kRounds = 1000;
   Times times;
   for (int run = 0; run < 50; ++run) {
     const Clock::time_point begin = Clock::now();
-    pool.run([&](int) {
-      for (int i = 0; i < kMeetings; ++i) pool.meet();
-    });
-    times.all.push_back(microseconds(begin, Clock::now()) / kMeetings);
+    pool.run(kRounds, Nothing{threads});
+    times.all.push_back(microseconds(begin, Clock::now()) / kRounds);
   }
   const double median = times.median();
-  std::printf("a meeting of %d threads: least %.3f, median %.3f us\n", threads, times.least(), median);
+  std::printf("a round of nothing with %d threads: least %.3f, median %.3f us\n", threads, times.least(), median);
 }
 
 }  // namespace
@@ -184,7 +189,7 @@ int main(int argc, char** argv) {
     const auto plan = std::make_shared<const fewstep::Plan>(fewstep::open_plan(argv[1]));
     fewstep::cpu::profile(plan, threads, steps, runs);
     fewstep::cpu::whole(plan, threads, steps, runs);
-    fewstep::cpu::meetings(threads);
+    fewstep::cpu::rounds(threads);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;

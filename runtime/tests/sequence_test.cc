@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "check.h"
+#include "cpu/pool.h"
 
 namespace {
 
@@ -16,7 +17,7 @@ using fewstep::cpu::Sequence;
 
 constexpr std::size_t kSize = 64;
 
-// y[i] = x[kSize - 1 - i] + row + step: an element comes from one that, with two threads, the other thread wrote.
+// y[i] = x[kSize - 1 - i] + row + step: an element comes from one that, with two shares, the other one wrote.
 class Reverse : public Kernel {
  public:
   Reverse(const float* x, float* y, bool alone) : x_(x), y_(y), alone_(alone) {}
@@ -35,7 +36,7 @@ class Reverse : public Kernel {
   const bool alone_;
 };
 
-// Counts the phases that other threads have ended when a thread begins one.
+// Counts the shares that have ended when one begins.
 class Phased : public Kernel {
  public:
   int phases() const noexcept override { return 3; }
@@ -60,44 +61,55 @@ std::unique_ptr<Kernel> idle(bool alone = false) {
   return std::make_unique<Reverse>(nothing, nothing, alone);
 }
 
-void test_threads_meet_where_they_must_and_nowhere_else() {
-  Sequence sequence;
-  auto meets = [&, before = std::int64_t{0}](std::vector<Access> accesses) mutable {
+void test_a_round_begins_where_it_must_and_nowhere_else() {
+  Sequence sequence(2);
+  auto begins = [&, before = std::int64_t{1}](std::vector<Access> accesses) mutable {
     sequence.append(idle(), std::move(accesses));
-    const bool met = sequence.meetings() > before;
-    before = sequence.meetings();
-    return met;
+    const bool begun = sequence.rounds() > before;
+    before = sequence.rounds();
+    return begun;
   };
-  CHECK(!meets(touches(0, 1)));
-  CHECK(!meets(touches(0, 2)));       // both read 0
-  CHECK(meets(touches(1, 3)));        // reads what was written
-  CHECK(!meets(touches(2, 4)));       // 2 was written before they met
-  CHECK(meets(touches(5, 2)));        // writes what the one before reads
-  CHECK(meets(touches(6, 2)));        // writes what it wrote
-  CHECK(meets({{191, 200, false}}));  // overlaps its last byte
-  CHECK(!meets({{200, 256, true}}));  // begins where the one before ends
+  CHECK(!begins(touches(0, 1)));
+  CHECK(!begins(touches(0, 2)));       // both read 0
+  CHECK(begins(touches(1, 3)));        // reads what was written
+  CHECK(!begins(touches(2, 4)));       // 2 was written in the round before
+  CHECK(begins(touches(5, 2)));        // writes what the one before reads
+  CHECK(begins(touches(6, 2)));        // writes what it wrote
+  CHECK(begins({{191, 200, false}}));  // overlaps its last byte
+  CHECK(!begins({{200, 256, true}}));  // begins where the one before ends
 }
 
-void test_one_thread_alone_needs_no_meeting_with_itself() {
-  Sequence sequence;
+void test_kernels_of_one_share_need_no_rounds_between_them() {
+  Sequence sequence(2);
   sequence.append(idle(true), touches(0, 1));
   sequence.append(idle(true), touches(1, 2));
-  CHECK(sequence.meetings() == 0);
+  CHECK(sequence.rounds() == 1 && sequence.parts(0) == 1);
   sequence.append(idle(false), touches(2, 3));
-  CHECK(sequence.meetings() == 1);
+  CHECK(sequence.rounds() == 2 && sequence.parts(1) == 2);
   sequence.append(idle(true), touches(3, 4));
-  CHECK(sequence.meetings() == 2);
+  CHECK(sequence.rounds() == 3);
+  sequence.append(idle(false), touches(5, 6));  // touches nothing of theirs
+  CHECK(sequence.rounds() == 3 && sequence.parts(2) == 2);
 }
+
+struct Whole {
+  const Sequence& sequence;
+  Moment moment;
+  int parts(std::int64_t round) const { return sequence.parts(round); }
+  void run(std::int64_t round, int part) const { sequence.run(moment, round, part); }
+};
+
+void run(const Sequence& sequence, Moment moment, Pool& pool) { pool.run(sequence.rounds(), Whole{sequence, moment}); }
 
 void test_phases_are_apart() {
   for (int threads = 1; threads <= 3; ++threads) {
     Pool pool(threads);
-    Sequence sequence;
+    Sequence sequence(threads);
     auto kernel = std::make_unique<Phased>();
     const Phased& phased = *kernel;
     sequence.append(std::move(kernel), touches(0, 1));
-    CHECK(sequence.meetings() == 2);
-    pool.run([&](int thread) { sequence.run({}, thread, pool); });
+    CHECK(sequence.rounds() == 3);
+    run(sequence, {}, pool);
     CHECK(phased.ended() == 3 * threads && !phased.early());
   }
 }
@@ -107,15 +119,15 @@ void test_results_do_not_depend_on_threads() {
     Pool pool(threads);
     std::vector<std::vector<float>> values(9, std::vector<float>(kSize));
     for (std::size_t i = 0; i < kSize; ++i) values[0][i] = static_cast<float>(i);
-    Sequence sequence;
+    Sequence sequence(threads);
     for (int i = 0; i < 8; ++i) {
       const auto k = static_cast<std::size_t>(i);
       sequence.append(std::make_unique<Reverse>(values[k].data(), values[k + 1].data(), i % 3 == 2), touches(i, i + 1));
     }
-    for (int run = 0; run < 100; ++run) {
-      pool.run([&](int thread) { sequence.run({2, run}, thread, pool); });
+    for (int step = 0; step < 100; ++step) {
+      run(sequence, {2, step}, pool);
       for (std::size_t i = 0; i < kSize; ++i)
-        CHECK(values[8][i] == static_cast<float>(i) + 8 * (2 + static_cast<float>(run)));
+        CHECK(values[8][i] == static_cast<float>(i) + 8 * (2 + static_cast<float>(step)));
     }
   }
 }
@@ -139,8 +151,8 @@ void test_accesses_are_the_buffers_of_an_op() {
 }  // namespace
 
 int main() {
-  test_threads_meet_where_they_must_and_nowhere_else();
-  test_one_thread_alone_needs_no_meeting_with_itself();
+  test_a_round_begins_where_it_must_and_nowhere_else();
+  test_kernels_of_one_share_need_no_rounds_between_them();
   test_phases_are_apart();
   test_results_do_not_depend_on_threads();
   test_accesses_are_the_buffers_of_an_op();

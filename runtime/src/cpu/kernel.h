@@ -29,8 +29,8 @@ struct Operand {
 // One operation, prepared: everything that can be known before a run is known, weights are packed, scratch is
 // allocated.
 //
-// 1. run is called by each of `threads` threads, once for each phase; a barrier lies between phases and between
-// kernels.
+// 1. run is called for each phase, once the one before is done, and there for each share `thread` of `threads`, by
+// whoever has time for it, several at once.
 // 2. run allocates nothing, throws nothing and writes nothing but its outputs and its own scratch.
 // 3. Its result does not depend on `threads` in any bit.
 class Kernel {
@@ -39,7 +39,7 @@ class Kernel {
   virtual int phases() const noexcept { return 1; }
   virtual std::string choice() const { return {}; }           // the algorithm, for people, where there are several
   virtual std::size_t scratch() const noexcept { return 0; }  // bytes of it, packed weights included
-  virtual bool alone() const noexcept { return false; }       // so little work that thread 0 does it, called as 1 of 1
+  virtual bool alone() const noexcept { return false; }       // so little work that it is one share, called as 0 of 1
   // Called after a run: what was wrong with the caller's data since the last call, such as an index out of range.
   // A kernel that meets such data goes on without touching memory that is not its own.
   virtual std::string take_fault() { return {}; }

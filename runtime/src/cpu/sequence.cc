@@ -20,7 +20,7 @@ std::vector<Access> accesses_of(const Op& op, const Plan& plan) {
 
 bool Sequence::conflicts(const std::vector<Access>& accesses, bool alone) const noexcept {
   for (const Pending& before : pending_) {
-    if (alone && before.alone) continue;  // one thread, one after the other
+    if (alone && before.alone) continue;  // both in part 0, one after the other
     for (const Access& now : accesses) {
       const bool overlap = now.begin < before.access.end && before.access.begin < now.end;
       if (overlap && (now.written || before.access.written)) return true;
@@ -30,29 +30,31 @@ bool Sequence::conflicts(const std::vector<Access>& accesses, bool alone) const 
 }
 
 void Sequence::append(std::unique_ptr<Kernel> kernel, std::vector<Access> accesses) {
-  const bool alone = kernel->alone(), meet = conflicts(accesses, alone);
-  if (meet || (!alone && kernel->phases() > 1)) pending_.clear();
+  const bool alone = kernel->alone();
+  const bool apart = conflicts(accesses, alone);
+  const int phases = kernel->phases();
+  if (apart || (!alone && phases > 1)) pending_.clear();
   for (const Access& access : accesses) pending_.push_back({access, alone});
-  items_.push_back({std::move(kernel), meet, alone});
-}
-
-void Sequence::run(Moment moment, int thread, Pool& pool) const noexcept {
-  const int threads = pool.threads();
-  for (const Item& item : items_) {
-    if (item.meet) pool.meet();
-    if (item.alone && thread > 0) continue;
-    const int phases = item.kernel->phases();
-    for (int phase = 0; phase < phases; ++phase) {
-      if (phase > 0 && !item.alone) pool.meet();
-      item.kernel->run(moment, phase, thread, item.alone ? 1 : threads);
-    }
+  for (int phase = 0; phase < phases; ++phase) {
+    add({kernel.get(), phase, alone}, phase == 0 ? apart : !alone);
   }
+  kernels_.push_back(std::move(kernel));
 }
 
-std::int64_t Sequence::meetings() const noexcept {
-  std::int64_t meetings = 0;
-  for (const Item& item : items_) meetings += item.meet + (item.alone ? 0 : item.kernel->phases() - 1);
-  return meetings;
+void Sequence::add(const Step& step, bool new_round) {
+  if (new_round || rounds_.empty()) rounds_.push_back({steps_.size(), steps_.size(), true});
+  steps_.push_back(step);
+  Round& round = rounds_.back();
+  round.end = steps_.size();
+  round.alone = round.alone && step.alone;
+}
+
+void Sequence::run(Moment moment, std::int64_t round, int part) const noexcept {
+  for (std::size_t i = at(round).first; i < at(round).end; ++i) {
+    const Step& step = steps_[i];
+    if (step.alone && part > 0) continue;
+    step.kernel->run(moment, step.phase, part, step.alone ? 1 : threads_);
+  }
 }
 
 }  // namespace fewstep::cpu

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "cpu/kernel.h"
-#include "cpu/pool.h"
 #include "fewstep/plan.h"
 
 namespace fewstep::cpu {
@@ -18,32 +17,43 @@ struct Access {
 };
 std::vector<Access> accesses_of(const Op& op, const Plan& plan);
 
-// The kernels of a stage, in order. Threads meet before a kernel only if it touches what another one writes, or writes
-// what another one touches, since they last met.
+// The kernels of a stage as rounds of a pool: a new one begins only at a phase, and at a kernel that touches what
+// another one of its round writes, or writes what another one touches.
 class Sequence {
  public:
+  explicit Sequence(int threads) : threads_(threads) {}
   void append(std::unique_ptr<Kernel> kernel, std::vector<Access> accesses);
 
-  // By every thread of the pool at once, within its run. Threads do not meet at the end.
-  void run(Moment moment, int thread, Pool& pool) const noexcept;
+  std::int64_t rounds() const noexcept { return static_cast<std::int64_t>(rounds_.size()); }
+  int parts(std::int64_t round) const noexcept { return at(round).alone ? 1 : threads_; }
+  void run(Moment moment, std::int64_t round, int part) const noexcept;
 
-  std::int64_t meetings() const noexcept;  // of one run
-  std::size_t size() const noexcept { return items_.size(); }
-  Kernel& kernel(std::size_t i) const noexcept { return *items_[i].kernel; }
+  std::size_t size() const noexcept { return kernels_.size(); }
+  Kernel& kernel(std::size_t i) const noexcept { return *kernels_[i]; }
 
  private:
-  struct Item {
-    std::unique_ptr<Kernel> kernel;
-    bool meet, alone;
+  struct Step {
+    Kernel* kernel;
+    int phase;
+    bool alone;
+  };
+  struct Round {
+    std::size_t first, end;  // of steps_
+    bool alone;              // all of them are
   };
   struct Pending {
     Access access;
     bool alone;
   };
+  const Round& at(std::int64_t round) const noexcept { return rounds_[static_cast<std::size_t>(round)]; }
   bool conflicts(const std::vector<Access>& accesses, bool alone) const noexcept;
+  void add(const Step& step, bool new_round);
 
-  std::vector<Item> items_;
-  std::vector<Pending> pending_;  // since threads last met
+  const int threads_;
+  std::vector<std::unique_ptr<Kernel>> kernels_;
+  std::vector<Step> steps_;
+  std::vector<Round> rounds_;
+  std::vector<Pending> pending_;  // of the last round
 };
 
 }  // namespace fewstep::cpu

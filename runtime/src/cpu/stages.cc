@@ -21,7 +21,7 @@ std::vector<Operand> resolved(const std::vector<std::int32_t>& values, const Ope
 
 Stages::Stages(const Plan& plan, const Operands& operands, const Means& means) {
   for (const Stage& stage : plan.stages) {
-    Sequence& sequence = sequences_.emplace_back();
+    Sequence& sequence = sequences_.emplace_back(means.threads);
     names_.push_back(stage.name);
     for (const Op& op : stage.ops) {
       Problem& problem = problems_.emplace_back(
@@ -32,38 +32,40 @@ Stages::Stages(const Plan& plan, const Operands& operands, const Means& means) {
         throw DeviceError(Fault::out_of_memory, "op " + op.name + ": no memory for its weights and scratch");
       }
     }
-    if (stage.name == "tables") tables_.push_back({&sequence, {}});
+    if (stage.name == "tables") tables_.add(sequence, {});
   }
   if (!plan.schedule) {
-    runs_.emplace(1, passes_of(plan, 1, 0));
+    runs_.emplace(1, rounds_of(plan, 1, 0));
     return;
   }
-  for (const auto& [steps, row] : plan.schedule->counts) runs_.emplace(steps, passes_of(plan, steps, row));
+  for (const auto& [steps, row] : plan.schedule->counts) runs_.emplace(steps, rounds_of(plan, steps, row));
 }
 
-Stages::Passes Stages::passes_of(const Plan& plan, std::int64_t steps, std::int64_t row) const {
-  Passes passes;
+Stages::Rounds Stages::rounds_of(const Plan& plan, std::int64_t steps, std::int64_t row) const {
+  Rounds rounds;
   for (std::size_t i = 0; i < plan.stages.size(); ++i) {
     const Stage& stage = plan.stages[i];
     if (stage.name == "tables" || (stage.name == "modulation" && stage.steps != steps)) continue;
     const std::int64_t times = stage.name == "step" ? steps : 1;
-    for (std::int64_t step = 0; step < times; ++step) passes.push_back({&sequences_[i], {row + step, step}});
+    for (std::int64_t step = 0; step < times; ++step) rounds.add(sequences_[i], {row + step, step});
   }
-  return passes;
+  return rounds;
 }
 
-void Stages::walk(const Passes& passes, Pool& pool) {
-  pool.run([&](int thread) {
-    for (const Pass& pass : passes) {
-      if (&pass != passes.data()) pool.meet();
-      pass.sequence->run(pass.moment, thread, pool);
-    }
-  });
+void Stages::Rounds::add(const Sequence& sequence, Moment moment) {
+  for (std::int64_t round = 0; round < sequence.rounds(); ++round) all.push_back({&sequence, moment, round});
 }
 
-void Stages::prepare(Pool& pool) const { walk(tables_, pool); }
+void Stages::Rounds::run(std::int64_t round, int part) const noexcept {
+  const Round& now = at(round);
+  now.sequence->run(now.moment, now.round, part);
+}
 
-void Stages::run(std::int64_t steps, Pool& pool) const { walk(runs_.at(steps), pool); }
+void Stages::run(const Rounds& rounds, Pool& pool) { pool.run(static_cast<std::int64_t>(rounds.all.size()), rounds); }
+
+void Stages::prepare(Pool& pool) const { run(tables_, pool); }
+
+void Stages::run(std::int64_t steps, Pool& pool) const { run(runs_.at(steps), pool); }
 
 std::string Stages::take_fault() const {
   std::string fault;

@@ -8,6 +8,7 @@
 
 #include "cpu/kernels.h"
 #include "cpu/operands.h"
+#include "cpu/pool.h"
 #include "cpu/sequence.h"
 #include "fewstep/plan.h"
 
@@ -32,19 +33,26 @@ class Stages {
   std::string describe() const;          // JSON: a list of ops
 
  private:
-  struct Pass {
+  struct Round {
     const Sequence* sequence;
     Moment moment;
+    std::int64_t round;  // of the sequence
   };
-  using Passes = std::vector<Pass>;
-  Passes passes_of(const Plan& plan, std::int64_t steps, std::int64_t row) const;
-  static void walk(const Passes& passes, Pool& pool);
+  struct Rounds {
+    std::vector<Round> all;
+    void add(const Sequence& sequence, Moment moment);
+    const Round& at(std::int64_t round) const noexcept { return all[static_cast<std::size_t>(round)]; }
+    int parts(std::int64_t round) const noexcept { return at(round).sequence->parts(at(round).round); }
+    void run(std::int64_t round, int part) const noexcept;
+  };
+  Rounds rounds_of(const Plan& plan, std::int64_t steps, std::int64_t row) const;
+  static void run(const Rounds& rounds, Pool& pool);
 
   std::deque<Problem> problems_;    // in the order of the plan's ops
   std::deque<Sequence> sequences_;  // one for each stage
   std::vector<std::string> names_;  // of stages
-  Passes tables_;
-  std::map<std::int64_t, Passes> runs_;  // steps -> what runs
+  Rounds tables_;
+  std::map<std::int64_t, Rounds> runs_;  // steps -> what runs
 };
 
 }  // namespace fewstep::cpu

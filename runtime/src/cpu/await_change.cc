@@ -1,4 +1,4 @@
-#include "cpu/barrier.h"
+#include "cpu/await_change.h"
 
 #include <thread>
 
@@ -37,18 +37,6 @@ void await_change(const std::atomic<std::uint32_t>& word, std::uint32_t old,
     } while (Clock::now() < end);
   }
   word.wait(old, std::memory_order_acquire);
-}
-
-void Barrier::meet() noexcept {
-  if (threads_ == 1) return;
-  const std::uint32_t round = round_.load(std::memory_order_relaxed);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 < threads_) {
-    await_change(round_, round, patience_);
-    return;
-  }
-  arrived_.store(0, std::memory_order_relaxed);
-  round_.store(round + 1, std::memory_order_release);
-  round_.notify_all();
 }
 
 }  // namespace fewstep::cpu
