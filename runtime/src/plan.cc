@@ -50,24 +50,29 @@ std::pair<std::span<const std::byte>, std::shared_ptr<const void>> map_file(cons
   return {{static_cast<const std::byte*>(data), size}, std::move(owner)};
 }
 
-}  // namespace
-
-Plan parse_plan(std::span<const std::byte> file, std::shared_ptr<const void> storage) {
+Plan parsed(std::span<const std::byte> file, std::shared_ptr<const void> storage, bool mapped) {
   Container container = read_container(file);
   const auto found = container.metadata.find(kKey);
   if (found == container.metadata.end() || container.metadata.size() != 1) {
     throw PlanError("expected a plan, whose __metadata__ has the key fewstep.plan alone");
   }
   Draft draft = read_program(found->second, std::move(container.tensors));
-  check_plan(draft);
   draft.plan.storage = std::move(storage);
+  draft.plan.mapped = mapped;
+  check_plan(draft);
   return std::move(draft.plan);
+}
+
+}  // namespace
+
+Plan parse_plan(std::span<const std::byte> file, std::shared_ptr<const void> storage) {
+  return parsed(file, std::move(storage), false);
 }
 
 Plan open_plan(const std::filesystem::path& path) {
   try {
     auto [file, storage] = map_file(path);
-    return parse_plan(file, std::move(storage));
+    return parsed(file, std::move(storage), true);
   } catch (const PlanError& error) {
     throw PlanError(path.string() + ": " + error.what());
   }

@@ -48,6 +48,7 @@ struct Plan {
   std::optional<ScheduleTable> schedule;  // none for a network
   std::vector<Stage> stages;
   std::shared_ptr<const void> storage;  // what the weights lie in
+  bool mapped = false;                  // which is a mapped file
 };
 
 // Reads and checks a file: mapped read-only, never copied. Throws PlanError, one line that names the place and the

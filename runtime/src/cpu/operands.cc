@@ -6,6 +6,7 @@
 
 #include "cpu/half.h"
 #include "fewstep/error.h"
+#include "plan/pages.h"
 
 namespace fewstep::cpu {
 namespace {
@@ -57,6 +58,7 @@ Operands::Place Operands::place_of(const Weight& weight) {
   } else {
     std::memcpy(copy.get(), weight.bytes.data(), bytes);
   }
+  release_pages(*plan_, weight);
   return {copy.get(), half ? Dtype::f32 : weight.dtype};
 }
 

@@ -7,6 +7,7 @@
 #include "cpu/make_kernel.h"
 #include "fewstep/error.h"
 #include "json_string.h"
+#include "plan/pages.h"
 
 namespace fewstep::cpu {
 namespace {
@@ -30,6 +31,10 @@ Stages::Stages(const Plan& plan, const Operands& operands, const Means& means) {
         sequence.append(make_kernel(problem), accesses_of(op, plan));
       } catch (const std::bad_alloc&) {
         throw DeviceError(Fault::out_of_memory, "op " + op.name + ": no memory for its weights and scratch");
+      }
+      for (const std::int32_t value : op.inputs) {
+        const std::int32_t weight = value < 0 ? -1 : plan.values[static_cast<std::size_t>(value)].weight;
+        if (weight >= 0) release_pages(plan, plan.weights[static_cast<std::size_t>(weight)]);
       }
     }
     if (stage.name == "tables") tables_.add(sequence, {});

@@ -2,6 +2,7 @@
 
 #include "plan/check.h"
 #include "plan/fields.h"
+#include "plan/pages.h"
 #include "plan/sha256.h"
 #include "plan/utf8.h"
 
@@ -50,6 +51,7 @@ void check_weights(const Draft& draft) {
     if (digest != draft.digests[i]) {
       place.fail("damaged: expected SHA-256 " + draft.digests[i] + ", got " + digest);
     }
+    release_pages(draft.plan, weight);
   }
 }
 
