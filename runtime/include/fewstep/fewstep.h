@@ -1,5 +1,4 @@
-#ifndef FEWSTEP_FEWSTEP_H_
-#define FEWSTEP_FEWSTEP_H_
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -35,7 +34,6 @@ typedef struct {
 } fewstep_tensor;
 
 const char* fewstep_version(void);
-
 /* options: NULL for the plan's device, one thread, GPU 0. On success *program is to be closed, else it is NULL. */
 fewstep_status fewstep_open(const char* path, const fewstep_options* options, fewstep_program** program, char* message,
                             size_t size);
@@ -47,7 +45,6 @@ const char* fewstep_model(const fewstep_program* program);
 int64_t fewstep_height(const fewstep_program* program);
 int64_t fewstep_width(const fewstep_program* program);
 int64_t fewstep_label_columns(const fewstep_program* program);
-
 /* Writes n pictures (n, height, width, 3) of 8-bit RGB. labels: rows (n, columns), or NULL: drawn from the seeds.
    steps: a count of the plan, or 0 for its default. */
 fewstep_status fewstep_generate(fewstep_program* program, const uint64_t* seeds, int64_t n, const int64_t* labels,
@@ -59,6 +56,4 @@ fewstep_status fewstep_run(fewstep_program* program, int64_t steps, const fewste
 
 #ifdef __cplusplus
 }
-#endif
-
 #endif

@@ -51,8 +51,7 @@ struct Plan {
   bool mapped = false;                  // which is a mapped file
 };
 
-// Reads and checks a file: mapped read-only, never copied. Throws PlanError, one line that names the place and the
-// cause.
+// Reads and checks a file: mapped read-only, never copied. Throws PlanError, one line: the place and the cause.
 Plan open_plan(const std::filesystem::path& path);
 // The same for a file's bytes, which `storage` keeps alive.
 Plan parse_plan(std::span<const std::byte> file, std::shared_ptr<const void> storage);
