@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from fewstep.errors import LoweringError
+from fewstep.export.lower.angles import angles
 from fewstep.export.lower.draft import DEFAULTS, Draft, complete, copy
 from fewstep.export.lower.layout import Layout, readers_of
 from fewstep.export.lower.maps import Map, find_maps
@@ -46,7 +47,7 @@ class _Lowering:
         self._file, self._types = file, types
         self._maps = find_maps(graph)
         self._layout = Layout(self._maps, readers_of(self._maps.values()))
-        self._leaving = _left_by(graph)
+        self._leaving, self._angles = _left_by(graph), angles(graph)
         self._cast: dict[View, View] = {}
         self._views = {
             value: inputs[str(value.name)]
@@ -75,11 +76,11 @@ class _Lowering:
         if value not in self._views:
             if value.const_value is None:
                 raise LoweringError(f"value {value.name}: is used before it is made")
-            self._views[value] = self._stored(str(value.name), weight_of(value))
+            self._views[value] = self._stored(str(value.name), weight_of(value), value in self._angles)
         return self._views[value]
 
-    def _stored(self, name: str, weight: Weight) -> View:
-        if weight.type in FLOATS:
+    def _stored(self, name: str, weight: Weight, is_angle: bool = False) -> View:
+        if weight.type in FLOATS and not is_angle:
             fits = weight.fits(self._types.weights)
             weight = weight.cast(self._types.weights if fits else "f32")
             self._file.wide += [] if fits else [name]
@@ -91,6 +92,8 @@ class _Lowering:
         type = type_of(value)
         if type not in FLOATS:
             return type
+        if value in self._angles:
+            return "f32"
         return self._types.outputs if value in self._leaving else self._types.values
 
     def _look(self, node: ir.Node) -> None:
