@@ -162,3 +162,10 @@ def test_the_table_the_plot_and_the_json_hold_every_row() -> None:
     assert kernel_plot(rows, CEILINGS).startswith(PNG)
     found = rows[0].as_dict()["peers"]["eager"]
     assert set(found["seconds"]) == {"p20", "p50", "p80"} and found["error"] == {"max": 0.0, "rms": 0.0}
+
+
+def test_what_only_moves_bytes_is_shown_too() -> None:
+    case = tiny_case(cost=lambda x: Cost(256, 0), dtypes=(torch.float32,), libraries={})
+    rows = list(profile([case], setting(peers=("eager",))))
+    assert "0.000256 MB, 0 GFLOP" in kernel_table(rows, CEILINGS)
+    assert kernel_plot(rows, CEILINGS).startswith(PNG)

@@ -28,11 +28,11 @@ def kernel_plot(rows: Sequence[Row], ceilings: Ceilings) -> bytes:
 
 
 def roofline(axes: "Axes", rows: Sequence[Row], ceilings: Ceilings) -> None:
-    """Every peer of every case at its arithmetic intensity, beneath the measured roofs."""
+    """Every peer of every case that computes at its arithmetic intensity, beneath the measured roofs."""
     points: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
         for name, peer in row.peers.items():
-            if peer.flop_per_s is not None:
+            if peer.flop_per_s:
                 points.setdefault(name, []).append((row.flop / row.bytes, peer.flop_per_s))
     intensities = [x for at in points.values() for x, _ in at] or [1.0]
     x = np.geomspace(min(intensities) / 4, max(*intensities, max(ceilings.product.values()) / ceilings.copy) * 4, 200)

@@ -78,7 +78,8 @@ def _peer_lines(row: Row) -> Iterator[tuple[str, ...]]:
 
 
 def _cells(peer: Peer, eager: Peer | None) -> Iterator[str]:
-    assert peer.seconds and peer.bytes_per_s and peer.flop_per_s and peer.share
+    assert peer.seconds is not None and peer.bytes_per_s is not None
+    assert peer.flop_per_s is not None and peer.share is not None
     for seconds in (peer.seconds.p50, peer.seconds.p20, peer.seconds.p80):
         yield f"{seconds * 1e3:.4g}"
     yield f"{peer.bytes_per_s / 1e9:.4g}"
