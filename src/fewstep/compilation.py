@@ -32,13 +32,14 @@ def compile_plan(
     batch: int = 1,
     precision: str = "float32",
     overwrite: bool = False,
+    processes: int = 1,
     progress: Callable[[str], None] | None = None,
 ) -> Compiled:
     """Write the plan of a model.
 
     model: as fewstep.load takes it. architectures: of the GPU, 90 for sm_90. steps: of those the model was distilled
     for, none for all. batch: images of one run. precision: of weights and, on a GPU, of what lies between operations.
-    progress: told what is being done.
+    processes: how many compile kernels at a time. progress: told what is being done.
 
     Raises ContractError for settings the model has not, LoweringError for an operation that plans have not, OutputError
     if there is a file already or it cannot be written.
@@ -54,7 +55,7 @@ def compile_plan(
         target["architectures"] = list(architectures)
     _tell(progress, "lowering")
     program, weights = compile_bundle(
-        bundle, target=target, steps=list(steps) or None, batch=batch, precision=precision
+        bundle, target=target, steps=list(steps) or None, batch=batch, precision=precision, processes=processes
     )
     _tell(progress, "writing")
     write_plan(path, program, weights)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import triton
 
 from fewstep.export.lower.assemble import Header, assemble
 from fewstep.export.lower.cuda.launches import add_launches
@@ -40,13 +41,15 @@ def main(path: str) -> None:
     header = Header({"device": "cuda", "architectures": [80, 90]}, "float16", {}, 1)
     program = assemble(header, [DraftStage("network", ops)], inputs, {"flag": flag})
     seen: list[str] = []
-    launched = add_launches(program, held, [80, 90], lambda count, kernel: seen.append(kernel))
+    found: list[bool] = []
+    triton.knobs.compilation.listener = lambda **event: found.append(event["cache_hit"])
+    launched = add_launches(program, held, [80, 90], lambda count, kernel: seen.append(kernel), processes=2)
     write_plan(path, plan_memory(launched.program), launched.weights)
     plan, weights = read_plan(path)
     launches = [launch for op in plan.stages[0].ops for launch in op.launches]
     sizes = {name: weight.shape for name, weight in weights.items()}
     values = [vars(value) for value in plan.values]
-    print(json.dumps({"launches": launches, "weights": sizes, "values": values, "compiled": seen}))
+    print(json.dumps({"launches": launches, "weights": sizes, "values": values, "compiled": seen, "found": found}))
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ EXAMPLE = Path(__file__).with_name("cuda_example.py")
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Any:
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    path = tmp_path_factory.mktemp("plan") / "example.fsp"
-    command = [sys.executable, str(EXAMPLE), str(path)]
+    folder = tmp_path_factory.mktemp("plan")
+    environment["TRITON_CACHE_DIR"] = str(folder / "cache")
+    command = [sys.executable, str(EXAMPLE), str(folder / "example.fsp")]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -43,6 +44,10 @@ def test_an_image_serves_launches_that_differ_in_their_numbers(plan: Any) -> Non
     numbers = [[p["value"] for p in launch["params"] if p["kind"] == "i32"] for launch in (few, many)]
     assert 50 in numbers[0] and 70 in numbers[1] and 70 not in numbers[0]
     assert len(plan["compiled"]) == len({launch["cubin"] for launch in plan["launches"]})
+
+
+def test_processes_compile_ahead_of_who_writes_the_plan(plan: Any) -> None:
+    assert len(plan["found"]) == len(plan["compiled"]) and all(plan["found"])
 
 
 def test_the_copy_engine_is_told_of_operands_and_weights(plan: Any) -> None:

@@ -25,10 +25,12 @@ def compile_network(
     target: Mapping[str, Any],
     precision: str = "float32",
     name: str = "network",
+    processes: int = 1,
 ) -> tuple[Program, Weights]:
     """The program of an ONNX network and its weights, for plan_file.write_plan.
 
-    sizes: of its symbolic dimensions. Its inputs and outputs keep their names. Raises LoweringError.
+    sizes: of its symbolic dimensions. Its inputs and outputs keep their names. processes: how many compile kernels at a
+    time. Raises LoweringError.
     """
     file = WeightFile()
     fused, reports = fuse(model, sizes)
@@ -37,4 +39,4 @@ def compile_network(
     told = {"name": name, "family": "", "bundle": ""}
     header = Header(target, precision, told, sizes.get("B", 1), passes)
     program = assemble(header, [DraftStage(STAGE, lowered.ops)], lowered.inputs, lowered.outputs)
-    return placed(program, file.weights)
+    return placed(program, file.weights, processes)

@@ -9,11 +9,11 @@ from fewstep.export.lower.weights import Weight
 Weights = Mapping[str, Weight]
 
 
-def placed(program: Program, weights: Weights) -> tuple[Program, Weights]:
-    """Launches for a GPU, and memory for all that the program names."""
+def placed(program: Program, weights: Weights, processes: int = 1) -> tuple[Program, Weights]:
+    """Launches for a GPU, and memory for all that the program names. processes: how many compile kernels at a time."""
     if program.target["device"] == "cuda":
         from fewstep.export.lower.cuda.launches import add_launches
 
-        launched = add_launches(program, weights, program.target["architectures"])
+        launched = add_launches(program, weights, program.target["architectures"], processes=processes)
         program, weights = launched.program, launched.weights
     return plan_memory(program), weights

@@ -11,6 +11,7 @@ import numpy as np
 
 from fewstep.errors import InputError, LoweringError
 from fewstep.export.lower.cuda.arranged import arrange
+from fewstep.export.lower.cuda.compile_ahead import compile_ahead
 from fewstep.export.lower.cuda.describe import Bound, describe
 from fewstep.export.lower.cuda.operands import Numbers, Operands
 from fewstep.export.lower.inplace import in_place
@@ -18,6 +19,7 @@ from fewstep.export.lower.program import Op, Program, Stage, Value
 from fewstep.export.lower.weights import Weight
 from fewstep.kernels.aot import compile_launch, rebound, specialise
 from fewstep.kernels.aot_cubin import Cubin, Param
+from fewstep.kernels.launch import Launch
 
 Parameters = Callable[[Bound, Operands], Mapping[str, Any]]
 Progress = Callable[[int, str], None]  # images so far, and the kernel that the latest is of
@@ -36,8 +38,21 @@ def add_launches(
     weights: Mapping[str, Weight],
     architectures: Sequence[int],
     report: Progress = lambda count, kernel: None,
+    processes: int = 1,
 ) -> Launched:
-    """Raises LoweringError for an operation that no kernel takes or that does not compile for an architecture."""
+    """processes: how many compile at a time.
+
+    Raises LoweringError for an operation that no kernel takes or that does not compile for an architecture.
+    """
+    if processes > 1:
+        launches = list[tuple[Launch, int]]()
+
+        def note(bound: Bound, operands: Operands) -> Mapping[str, Any]:
+            launches.append((bound.launch, bound.arch))
+            return {}
+
+        with_launches(program, weights, architectures, note)
+        compile_ahead(launches, processes)
     images = Images(report)
     described, arranged = with_launches(program, weights, architectures, images.launch)
     return Launched(described, {**arranged, **images.weights})
