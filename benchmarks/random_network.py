@@ -1,58 +1,105 @@
-"""A family's denoiser with random weights as an ONNX file: traced without weights, drawn as they are written."""
+"""A network with random weights as an ONNX file: traced without weights, drawn by their names as they are written."""
 
 import logging
 import warnings
+import zlib
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
 import torch
+from numpy.typing import NDArray
 from onnxscript.optimizer import optimize_ir
+from torch import Tensor, nn
 
 from fewstep.export.families.build import SPREAD, build
 from fewstep.export.families.family import SizeName
 from fewstep.export.graph import OPSET
 
-DATA = "weights.bin"
+DRAWN = 4_194_319  # a prime, so that rows of equal weights differ
 
 
 def write_denoiser(family: str, size: SizeName, path: Path) -> None:
-    """For one image, in float32, its weights in a file beside it."""
+    """A family's, for one image, in float32, its weights in a file beside it."""
     generation = build(family, size, "meta", torch.float32)
     given = [torch.empty(1, *spec.shape, dtype=spec.dtype, device="meta") for spec in generation.inputs]
-    inputs = (
-        torch.empty(1, *generation.latent, device="meta"),
-        torch.empty(1, device="meta"),
-        *generation.prompt(*given),
-    )
+    conditions = generation.prompt(*given)
+    inputs = (torch.empty(1, *generation.latent, device="meta"), torch.empty(1, device="meta"), *conditions)
+    write_graph(generation.denoiser, inputs, path)
+    write_weights(path, path)
+
+
+def write_graph(network: nn.Module, inputs: Sequence[Tensor], path: Path) -> None:
+    """Without weights, which open_graph draws. network, on the device meta: m of u, tau and its conditions."""
     names = ["u", "tau", *(f"condition{i}" for i in range(len(inputs) - 2))]
     logging.disable(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            generation.denoiser, inputs, dynamo=True, opset_version=OPSET, input_names=names, output_names=["m"],
+            network, tuple(inputs), dynamo=True, opset_version=OPSET, input_names=names, output_names=["m"],
             optimize=False, verbose=False,
         )  # fmt: skip
     assert program is not None
     model = program.model
-    drawn = [value for value in model.graph.initializers.values() if value.name and "." in value.name]
-    for seed, value in enumerate(drawn):
-        value.const_value = _random(value, seed)
+    for value in _drawn(model):
+        value.const_value = None
     optimize_ir(model)
-    ir.save(model, path, external_data=DATA)
+    logging.disable(logging.NOTSET)
+    for value in _drawn(model):
+        assert value.shape is not None
+        shape = ir.Shape(value.shape.numpy())
+        value.const_value = ir.ExternalTensor("none", 0, 0, ir.DataType.FLOAT, shape=shape, name=str(value.name))
+    ir.save(model, path)
 
 
-def _random(value: ir.Value, seed: int) -> ir.LazyTensor:
-    """As families.build.randomise draws them."""
+def open_graph(path: Path) -> ir.Model:
+    """What write_graph wrote, with weights that are drawn anew whenever they are read."""
+    model = ir.load(path)
+    for value in _drawn(model):
+        value.const_value = _lazy(value)
+    return model
+
+
+def write_weights(graph: Path, path: Path) -> None:
+    """An ONNX file with its weights beside it, for those who do not know how they are drawn."""
+    model = open_graph(graph)
+    ir.save(model, path, external_data=path.with_suffix(".bin").name)
+
+
+def random_weight(name: str, shape: Sequence[int]) -> NDArray[np.float32]:
+    """float32, the same for a name wherever it is drawn; spread as families.build.randomise spreads it."""
+    count = int(np.prod(shape))
+    first = zlib.crc32(name.encode()) % DRAWN
+    values = np.resize(np.roll(_numbers(), -first), count).reshape(shape)
+    values *= np.float32(SPREAD if len(shape) == 1 else int(np.prod(shape[1:])) ** -0.5)
+    values += np.float32(len(shape) == 1 and name.endswith("weight"))
+    return values
+
+
+@torch.no_grad()
+def fill(network: nn.Module) -> None:
+    """The weights that the graph of write_network has, in place."""
+    for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
+        tensor.copy_(torch.from_numpy(random_weight(name, tensor.shape)))
+
+
+@cache
+def _numbers() -> NDArray[np.float32]:
+    return np.random.default_rng(0).standard_normal(DRAWN, np.float32)
+
+
+def _drawn(model: ir.Model) -> list[ir.Value]:
+    """The initializers that are parameters and buffers of the network, by their names in it."""
+    return [value for value in model.graph.initializers.values() if "." in str(value.name)]
+
+
+def _lazy(value: ir.Value) -> ir.LazyTensor:
     assert value.shape is not None
-    shape = tuple(value.shape.numpy())
-    centre = float(len(shape) == 1 and str(value.name).endswith("weight"))
-    spread = SPREAD if len(shape) == 1 else int(np.prod(shape[1:])) ** -0.5
+    name, shape = str(value.name), tuple(value.shape.numpy())
 
     def draw() -> ir.TensorProtocol:
-        values = np.random.default_rng(seed).standard_normal(shape, np.float32)
-        values *= np.float32(spread)
-        values += np.float32(centre)
-        return ir.Tensor(values, name=value.name)
+        return ir.Tensor(random_weight(name, shape), name=name)
 
-    return ir.LazyTensor(draw, ir.DataType.FLOAT, ir.Shape(shape), name=value.name, cache=False)
+    return ir.LazyTensor(draw, ir.DataType.FLOAT, ir.Shape(shape), name=name, cache=False)

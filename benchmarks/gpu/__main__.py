@@ -19,7 +19,9 @@ from benchmarks.gpu.journal import Journal
 from benchmarks.gpu.runtime import ROOT, environment, make_runtime
 from benchmarks.gpu.session import AGAIN
 
-SHARES = {"facts": 1, "ceilings": 2, "tests": 6, "kernels": 9, "tune": 6, "pipelines": 12}  # of the time, in order
+SHARES = {  # of the time, in order
+    "facts": 1, "ceilings": 2, "tests": 6, "plans": 12, "kernels": 9, "tune": 6, "pipelines": 9,
+}  # fmt: skip
 GRACE = 10.0  # seconds between asking a worker to stop and stopping it
 LEAST = 30.0  # seconds of a stage: a worker takes some of them to start
 MOST_STARTS = 20
@@ -34,6 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--families", default="", help="pipelines: some families (all)")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--mode", default="default", help="kernels: of torch.compile (default)")
+    parser.add_argument(
+        "--plans", type=Path, default=ROOT / "build" / "plans", help="plans that are there are not made"
+    )
     parser.add_argument("--commit", default="", help="what the rows name, where the checkout has no history")
     args = parser.parse_args(argv)
     end = time.time() + 60 * args.minutes
@@ -56,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             until = time.time() + (end - time.time()) * SHARES[stage] / sum(left)
             options = ["--out", str(args.out), "--ops", args.ops, "--families", args.families]
             options += ["--rounds", str(args.rounds), "--mode", args.mode, "--commit", args.commit]
+            options += ["--plans", str(args.plans.resolve())]
             run_stage(journal, stage, min(max(until, time.time() + LEAST), end - GRACE), options)
     except KeyboardInterrupt:
         journal.write("run", "interrupted")

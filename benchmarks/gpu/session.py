@@ -10,7 +10,9 @@ AGAIN = 75  # a worker's exit code: the device's context is lost, start anew
 
 @dataclass(frozen=True)
 class Session:
-    """until: seconds since 1970; ops, families: which, all if empty; mode: torch.compile's, for kernels."""
+    """until: seconds since 1970; ops, families: which, all if empty; mode: torch.compile's, for kernels; plans: the
+    folder where plans are taken from if they are there, and made.
+    """
 
     device: str
     out: Path
@@ -19,6 +21,7 @@ class Session:
     families: tuple[str, ...] = ()
     rounds: int = 20
     mode: str = "default"
+    plans: Path = Path("build/plans")
 
     @property
     def dry(self) -> bool:

@@ -6,6 +6,7 @@ import torch
 
 from benchmarks.gpu.kernel_table import kernels
 from benchmarks.gpu.kernel_tests import tests
+from benchmarks.gpu.plans import plans
 from benchmarks.gpu.requests import pipelines
 from benchmarks.gpu.session import Item, Row, Session
 from benchmarks.gpu.tuning import tuning
@@ -42,6 +43,7 @@ STAGES: Mapping[str, Callable[[Session], Iterator[Item]]] = {
     "facts": facts,
     "ceilings": ceilings,
     "tests": tests,
+    "plans": plans,
     "kernels": kernels,
     "tune": tuning,
     "pipelines": pipelines,

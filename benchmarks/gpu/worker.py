@@ -31,10 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--mode", default="default")
     parser.add_argument("--commit", default="")
+    parser.add_argument("--plans", type=Path, default=Path("build/plans"))
     parser.add_argument("--resume", action="store_true", help="leave out what this run has begun")
     args = parser.parse_args(argv)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    session = Session(device, args.out, args.until, _listed(args.ops), _listed(args.families), args.rounds, args.mode)
+    which = (_listed(args.ops), _listed(args.families))
+    session = Session(device, args.out, args.until, *which, args.rounds, args.mode, args.plans)
     if session.dry:
         print(f"{args.stage}: no CUDA device answers; a dry run on the CPU at tiny shapes", flush=True)
     journal = Journal(args.out / "rows.jsonl", **identity(device), commit=args.commit or facts.commit())
