@@ -11,12 +11,12 @@ import numpy as np
 import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
-from onnxscript.optimizer import optimize_ir
 from torch import Tensor, nn
 
 from fewstep.export.families.build import SPREAD, build
 from fewstep.export.families.family import SizeName
 from fewstep.export.graph import OPSET
+from fewstep.export.tidy import tidy
 
 DRAWN = 4_194_319  # a prime, so that rows of equal weights differ
 
@@ -45,7 +45,7 @@ def write_graph(network: nn.Module, inputs: Sequence[Tensor], path: Path) -> Non
     model = program.model
     for value in _drawn(model):
         value.const_value = None
-    optimize_ir(model)
+    tidy(model)
     logging.disable(logging.NOTSET)
     for value in _drawn(model):
         assert value.shape is not None

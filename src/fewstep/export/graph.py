@@ -5,10 +5,14 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from onnx import ModelProto
+from onnxscript import opset18 as op
 from torch import Tensor, nn
+
+from fewstep.export.tidy import tidy
 
 OPSET = 18  # newer ones have GroupNormalization, which onnxruntime inlines at every start
 BATCH = "B"
@@ -16,25 +20,39 @@ MAX_BATCH = 1 << 16
 PRODUCER = "fewstep"
 
 
-def export_graph(network: nn.Module, inputs: Mapping[str, Tensor], output: str) -> ModelProto:
-    """The network called with `inputs` by position, each (B, ...) with B >= 2 as an example of any B."""
+def export_graph(
+    network: nn.Module, inputs: Mapping[str, Tensor], output: str, *, opset: int = OPSET, any_batch: bool = True
+) -> ModelProto:
+    """The network called with `inputs` by position, each (B, ...) with B >= 2 as an example of any B.
+
+    any_batch: else B stays what it is.
+    """
     B = torch.export.Dim(BATCH, min=1, max=MAX_BATCH)
-    with _quiet(), torch.no_grad():
+    with _quiet(), torch.no_grad(), _one_batch(network):
         program = torch.onnx.export(
             network.eval(),
             tuple(inputs.values()),
             dynamo=True,
-            opset_version=OPSET,
+            opset_version=opset,
             input_names=list(inputs),
             output_names=[output],
-            dynamic_shapes=tuple({0: B} for _ in inputs),
+            dynamic_shapes=tuple({0: B} for _ in inputs) if any_batch else None,
+            custom_translation_table={torch.ops.aten.squeeze.dim: _squeeze},
+            optimize=False,
             verbose=False,
         )
     assert program is not None
+    tidy(program.model)
     model = ModelProto()
     model.CopyFrom(program.model_proto)
     _anonymize(model)
     return model
+
+
+def _squeeze(x: Any, dim: int) -> Any:
+    """An axis that is not 1 stays, as in PyTorch; the exporter's own translation is a Squeeze that no runtime takes."""
+    axes: Any = [dim]
+    return op.Squeeze(x, axes) if x.shape and x.shape[dim] == 1 else op.Identity(x)
 
 
 def _anonymize(model: ModelProto) -> None:
@@ -46,6 +64,21 @@ def _anonymize(model: ModelProto) -> None:
     for part in (graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
         part.doc_string = ""
         del part.metadata_props[:]
+
+
+@contextlib.contextmanager
+def _one_batch(network: nn.Module) -> Iterator[None]:
+    """Tells the tracer that B is the same in every input, which it otherwise learns only where two of them meet."""
+
+    def check(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        for value in inputs[1:]:
+            torch._check(value.shape[0] == inputs[0].shape[0])
+
+    hook = network.register_forward_pre_hook(check)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 @contextlib.contextmanager

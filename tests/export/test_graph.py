@@ -1,0 +1,43 @@
+"""What a traced network loses on its way to ONNX: nothing that counts."""
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+from torch import Tensor, nn
+
+from fewstep.export.graph import export_graph
+
+
+class Small(nn.Module):
+    """Numbers next to those that do nothing."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, N)"""
+        return x / (x.sum(1, keepdim=True) + 1e-15) * 1.000008
+
+
+class Squeezed(nn.Module):
+    """Of two axes, one of them 1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, 3, 1, N) -> (B, 3, N)"""
+        return torch.sin(x.squeeze(1).squeeze(2)).squeeze(-1)
+
+
+def run(model: onnx.ModelProto, **inputs: Tensor) -> Tensor:
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+    return torch.from_numpy(np.asarray(found))
+
+
+def test_a_number_next_to_0_or_1_is_kept() -> None:
+    x = torch.stack([torch.zeros(4), torch.arange(1.0, 5.0)])
+    found = run(export_graph(Small(), {"x": x}, "y"), x=x)
+    assert torch.equal(found[0], torch.zeros(4))
+    torch.testing.assert_close(found[1], Small()(x)[1], rtol=2e-7, atol=0)
+
+
+def test_only_an_axis_of_1_is_squeezed() -> None:
+    x = torch.randn(2, 3, 1, 4)
+    torch.testing.assert_close(run(export_graph(Squeezed(), {"x": x}, "y"), x=x), Squeezed()(x))
