@@ -4,7 +4,7 @@
 
 #include "fewstep/error.h"
 #include "plan/container.h"
-#include "plan/cubin.h"
+#include "plan/image.h"
 
 namespace {
 
@@ -30,6 +30,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try {
     if (size > 0 && data[0] == 0x7f) {
       static_cast<void>(fewstep::read_cubin(file, "kernel"));
+    } else if (size > 0 && data[0] == '/') {
+      static_cast<void>(fewstep::read_ptx(file, "kernel", 80));
     } else {
       walk(fewstep::read_container(file), file);
     }

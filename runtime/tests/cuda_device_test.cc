@@ -40,6 +40,26 @@ void test_results() {
   }
 }
 
+// On a device that no cubin is for the driver compiles the plan's PTX, and the device says so; a cubin comes first.
+void test_ptx() {
+  for (const int major : {8, 9, 10, 12}) {
+    fake_cuda::reset({.major = major});
+    const Generation made = make_generation({90}, 80);
+    {
+      const auto device = open(made);
+      CHECK(request(*device, made, 2, kX, kY) == made.expected(2, kX, kY));
+      CHECK(contains(device->describe(), major == 9 ? "\"launches_for\": 90" : "\"launches_for\": 80"));
+      CHECK(contains(device->describe(), major == 9 ? "\"compiled_by_driver\": 0" : "\"compiled_by_driver\": 2"));
+      CHECK(contains(device->describe(), "\"modules\": 2"));
+    }
+    check_clean();
+  }
+  // The same architecture as a cubin and as PTX.
+  fake_cuda::reset({.major = 8, .minor = 6});
+  CHECK(contains(open(make_generation({80}, 80))->describe(), "\"compiled_by_driver\": 0"));
+  check_clean();
+}
+
 // A request: one copy there, one launch, one copy back, one wait; nothing is allocated on either side.
 void test_steady_state() {
   fake_cuda::reset();
@@ -159,7 +179,7 @@ void test_tensor_maps() {
                      .box = {256, 64},
                      .nan_padding = true};
     fewstep::Launch launch{
-        .cubin = build.image(cluster ? "cluster.90" : "sum.90"),
+        .image = build.image(cluster ? "cluster.90.cubin" : "sum.90.cubin"),
         .entry = "sum_kernel",
         .architecture = 90,
         .threads = 128,
@@ -214,6 +234,7 @@ void test_tensor_maps() {
 
 int main() {
   test_results();
+  test_ptx();
   test_steady_state();
   test_packing();
   test_what_a_caller_does_wrong();

@@ -82,8 +82,8 @@ bool is_giving_back(const std::string& function) {
          contains(function, "Unload") || contains(function, "CtxP");
 }
 
-bool walk_to(const Generation& made, const Error& error, long call, bool graph) {
-  fake_cuda::reset();
+bool walk_to(const Generation& made, const Error& error, long call, bool graph, int major) {
+  fake_cuda::reset({.major = major});
   fake_cuda::inject(call, error.code);
   int failures = 0;
   bool absorbed = false, destroying = false;
@@ -137,11 +137,11 @@ void test_fallback() {
 }  // namespace
 
 int main() {
-  const Generation made = make_generation();
-  for (const bool graph : {true, false}) {
+  const Generation made = make_generation({80, 90}, 80);
+  for (const auto& [graph, major] : {std::pair(true, 9), std::pair(false, 9), std::pair(false, 10)}) {
     for (const Error& error : kErrors) {
       long call = 1;
-      while (walk_to(made, error, call, graph)) ++call;
+      while (walk_to(made, error, call, graph, major)) ++call;
       CHECK(call > 60);
       std::printf("error %d: %ld calls\n", error.code, call - 1);
     }

@@ -18,14 +18,15 @@
 constexpr std::size_t kCount = 4;
 using Numbers = std::vector<float>;
 
-// A plan in the making: values in buffers of their own, launches of both architectures.
+// A plan in the making: values in buffers of their own, launches of each architecture, and of PTX if it has any.
 class PlanBuilder {
  public:
-  explicit PlanBuilder(std::vector<std::int64_t> architectures) {
+  explicit PlanBuilder(std::vector<std::int64_t> architectures, std::int64_t ptx = 0) {
     plan_.device = "cuda";
     plan_.precision = "float32";
     plan_.model = "{}";
     plan_.architectures = std::move(architectures);
+    plan_.ptx = ptx;
     plan_.batch = 1;
   }
 
@@ -62,8 +63,9 @@ class PlanBuilder {
   std::int32_t image(const std::string& name) {
     const auto found = images_.find(name);
     if (found != images_.end()) return found->second;
-    std::ifstream file(std::string(CUDA_IMAGES) + "/" + name + ".cubin", std::ios::binary);
-    const std::string bytes((std::istreambuf_iterator<char>(file)), {});
+    std::ifstream file(std::string(CUDA_IMAGES) + "/" + name, std::ios::binary);
+    std::string bytes((std::istreambuf_iterator<char>(file)), {});
+    if (name.ends_with(".ptx")) bytes += '\0';
     return images_[name] = add_weight(bytes, fewstep::Dtype::u8);
   }
 
@@ -97,14 +99,18 @@ class PlanBuilder {
     fewstep::Op op;
     op.kind = "map";
     op.name = kernel;
-    for (const std::int64_t architecture : plan_.architectures) {
-      op.launches.push_back({.cubin = image(kernel + "." + std::to_string(architecture)),
+    const auto launch = [&](std::int64_t architecture, bool is_ptx) {
+      const std::string name = kernel + "." + std::to_string(architecture) + (is_ptx ? ".ptx" : ".cubin");
+      op.launches.push_back({.image = image(name),
+                             .is_ptx = is_ptx,
                              .entry = kernel + "_kernel",
                              .architecture = architecture,
                              .threads = threads,
                              .grid = {1, 1, 1},
                              .params = params});
-    }
+    };
+    for (const std::int64_t architecture : plan_.architectures) launch(architecture, false);
+    if (plan_.ptx != 0) launch(plan_.ptx, true);
     return op;
   }
 
@@ -134,8 +140,8 @@ struct Generation {
   }
 };
 
-inline Generation make_generation(std::vector<std::int64_t> architectures = {80, 90}) {
-  PlanBuilder build(std::move(architectures));
+inline Generation make_generation(std::vector<std::int64_t> architectures = {80, 90}, std::int64_t ptx = 0) {
+  PlanBuilder build(std::move(architectures), ptx);
   fewstep::Plan& plan = build.plan();
   Generation made;
   made.x = build.floats(kCount);

@@ -43,7 +43,7 @@ void test_devices(const fewstep::Plan& plan) {
   fewstep::Plan hopper = *make_generation({90}).plan;
   CHECK(contains(refusal({.major = 9, .minor = 1}, hopper), "sm_91"));
   hopper.ptx = 100;
-  CHECK(contains(refusal({.major = 9, .minor = 1}, hopper), "sm_90 and PTX of 100"));
+  CHECK(contains(refusal({.major = 9, .minor = 1}, hopper), "sm_90 and PTX of sm_100"));
 }
 
 void test_memory(fewstep::Plan plan) {
@@ -72,13 +72,31 @@ void test_launches(const fewstep::Plan& plan) {
   CHECK(contains(refusal({}, changed(plan, unknown)), "cuModuleGetFunction"));
   const auto foreign = [](fewstep::Launch& launch) { launch.architecture = 100; };
   CHECK(contains(refusal({}, changed(plan, foreign)), "expected a launch for sm_90, got none"));
+  const fewstep::Plan portable = *make_generation({90}, 80).plan;
+  CHECK(contains(refusal({.major = 10}, changed(portable, foreign)), "expected a launch for PTX of sm_80, got none"));
   fewstep::Plan broken = plan;
   const Numbers nothing(16);
-  broken.weights[static_cast<std::size_t>(plan.stages[1].ops[0].launches[1].cubin)].bytes = bytes_of(nothing);
-  CHECK(contains(refusal({}, broken), "cuModuleLoadData"));
+  broken.weights[static_cast<std::size_t>(plan.stages[1].ops[0].launches[1].image)].bytes = bytes_of(nothing);
+  CHECK(contains(refusal({}, broken), "cuModuleLoadDataEx of "));
 }
 
 }  // namespace
+
+// The driver's compiler is quoted, on one line.
+void test_ptx() {
+  const fewstep::Plan plan = *make_generation({90}, 80).plan;
+  fewstep::Plan empty = plan;
+  fewstep::Weight& ptx = empty.weights[static_cast<std::size_t>(plan.stages[0].ops[0].launches[1].image)];
+  std::string text(reinterpret_cast<const char*>(ptx.bytes.data()), ptx.bytes.size());
+  text.replace(text.find("ret;"), 4, "    ");
+  ptx.bytes = std::as_bytes(std::span(text));
+  const std::string said = refusal({.major = 10}, empty);
+  CHECK(contains(said, "cuModuleLoadDataEx of " + ptx.name + ", ptxas application ptx input, line 8; fatal"));
+  CHECK(contains(said, "a kernel without code ptxas fatal") && contains(said, "(218)"));
+  text.replace(text.find("    "), 4, "ret;");
+  text.replace(text.find(".version 8.0"), 12, ".version 8.9");
+  CHECK(contains(refusal({.version = 12080, .major = 10}, empty), "(222)"));
+}
 
 int main() {
   const Generation made = make_generation();
@@ -86,4 +104,5 @@ int main() {
   test_devices(*made.plan);
   test_memory(*made.plan);
   test_launches(*made.plan);
+  test_ptx();
 }

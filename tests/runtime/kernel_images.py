@@ -1,4 +1,4 @@
-"""Prints a kernel's name and image for three architectures as JSON, compiled where Triton does not interpret."""
+"""Prints a kernel's name, image and PTX for three architectures as JSON, compiled where Triton does not interpret."""
 
 import base64
 import json
@@ -21,8 +21,10 @@ def main() -> None:
         signature = {"x_ptr": "*fp32", "n": "i32", "scale": "fp32"}
         source = ASTSource(fn=_scale_kernel, signature=signature, constexprs={}, attrs={})
         target = GPUTarget("cuda", architecture, 32)
-        compiled = triton.compile(source, target=target, options={"enable_fp_fusion": True})
-        images[architecture] = [compiled.metadata.name, base64.b64encode(compiled.asm["cubin"]).decode()]
+        version = {"ptx_version": 80} if architecture == 80 else {}
+        compiled = triton.compile(source, target=target, options={"enable_fp_fusion": True} | version)
+        both = (compiled.asm["cubin"], compiled.asm["ptx"].encode() + b"\0")
+        images[architecture] = [compiled.metadata.name, *(base64.b64encode(image).decode() for image in both)]
     print(json.dumps(images))
 
 

@@ -34,7 +34,8 @@ struct Param {
 };
 
 struct Launch {
-  std::int32_t cubin = -1;  // of Plan::weights
+  std::int32_t image = -1;  // of Plan::weights
+  bool is_ptx = false;      // which the driver compiles; else a cubin
   std::string entry;
   std::int64_t architecture = 0, threads = 0, shared = 0, cluster = 1;
   std::array<std::int64_t, 3> grid{};

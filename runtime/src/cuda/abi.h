@@ -63,6 +63,8 @@ constexpr int kMaxThreadsPerBlock = 0, kStaticShared = 1, kMaxDynamicShared = 8,
 
 constexpr int kClusterDimension = 4, kClusterPolicy = 5, kSpread = 1;  // of a launch
 
+constexpr int kErrorLog = 5, kErrorLogBytes = 6;  // of compiling PTX
+
 constexpr unsigned kStreamNonBlocking = 1;
 constexpr int kCaptureThreadLocal = 1;
 

@@ -12,7 +12,7 @@ constexpr std::int64_t kFirstSpecific = 90;  // from here on images are compiled
 
 }  // namespace
 
-std::int64_t choose_architecture(const Plan& plan, const Context& context) {
+Architecture choose_architecture(const Plan& plan, const Context& context) {
   const std::int64_t own = context.architecture();
   std::int64_t chosen = 0;
   std::string known;
@@ -21,9 +21,9 @@ std::int64_t choose_architecture(const Plan& plan, const Context& context) {
     const bool older = architecture < own && architecture / 10 == own / 10 && own < kFirstSpecific;
     if (architecture == own || older) chosen = std::max(chosen, architecture);
   }
-  if (chosen != 0) return chosen;
-  if (plan.ptx != 0 && plan.ptx <= own) return plan.ptx;
-  if (plan.ptx != 0) known += (known.empty() ? "PTX of " : " and PTX of ") + std::to_string(plan.ptx);
+  if (chosen != 0) return {chosen, false};
+  if (plan.ptx != 0 && plan.ptx <= own) return {plan.ptx, true};
+  if (plan.ptx != 0) known += " and PTX of sm_" + std::to_string(plan.ptx);
   throw DeviceError(Fault::unavailable, "device " + std::to_string(context.index()) + ": expected sm_" +
                                             std::to_string(own) + " (" + context.name() + "), got a plan for " + known +
                                             ": compile the plan for this device");

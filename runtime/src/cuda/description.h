@@ -14,7 +14,7 @@ struct Described {
   const Exchange& outputs;
   const Stages& stages;
   const Runs& runs;
-  std::int64_t architecture;
+  const Architecture& architecture;
 };
 
 // A device as JSON: what it is, what it chose, what it counts. It calls nothing of the driver.

@@ -91,7 +91,7 @@ class CudaDevice final : public Device {
           stages(context, plan, addresses, architecture),
           runs(stream, stages, plan, graph) {}
 
-    std::int64_t architecture;
+    Architecture architecture;
     Stream stream;
     Addresses addresses;
     Exchange inputs, outputs;

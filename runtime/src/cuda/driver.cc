@@ -46,7 +46,7 @@ void load_all(const Loader& load, Functions& f) {
   load(f.copy_to_device, "cuMemcpyHtoDAsync_v2");
   load(f.copy_to_host, "cuMemcpyDtoHAsync_v2");
   load(f.copy_2d, "cuMemcpy2DAsync_v2");
-  load(f.module_load_data, "cuModuleLoadData");
+  load(f.module_load_data, "cuModuleLoadDataEx");
   load(f.module_unload, "cuModuleUnload");
   load(f.module_get_function, "cuModuleGetFunction");
   load(f.func_get_attribute, "cuFuncGetAttribute");

@@ -27,7 +27,8 @@ struct Functions {
   Result (*copy_to_host)(void* target, Address source, std::size_t bytes, StreamHandle stream);
   Result (*copy_2d)(const Copy2d* copy, StreamHandle stream);
 
-  Result (*module_load_data)(ModuleHandle* module, const void* image);
+  Result (*module_load_data)(ModuleHandle* module, const void* image, unsigned option_count, int* options,
+                             void** option_values);
   Result (*module_unload)(ModuleHandle module);
   Result (*module_get_function)(FunctionHandle* function, ModuleHandle module, const char* name);
   Result (*func_get_attribute)(int* value, int attribute, FunctionHandle function);

@@ -1,5 +1,8 @@
 #include "cuda/module.h"
 
+#include <array>
+#include <cstring>
+
 #include "fewstep/error.h"
 
 namespace fewstep::cuda {
@@ -7,12 +10,30 @@ namespace {
 
 constexpr std::int64_t kSharedWithoutAsking = 48 * 1024, kPortableCluster = 8;
 
+// What the driver's compiler said, on one line; the driver fills a buffer whose size it was told.
+std::string one_line(const std::array<char, 4096>& log) {
+  std::string line(log.data(), ::strnlen(log.data(), log.size()));
+  line.erase(line.find_last_not_of(" \n") + 1);
+  for (char& c : line) {
+    if (static_cast<unsigned char>(c) < ' ') c = ' ';
+  }
+  return line;
+}
+
 }  // namespace
 
-Modules::Module::Module(const Context& context, std::span<const std::byte> image) : context_(context) {
-  // The copy is aligned, and ends with the zero that PTX needs.
-  const std::string copy(reinterpret_cast<const char*>(image.data()), image.size());
-  context.driver().check(context.driver()->module_load_data(&handle_, copy.c_str()), "cuModuleLoadData");
+Modules::Module::Module(const Context& context, const Weight& image, bool is_ptx) : context_(context) {
+  const std::string copy(reinterpret_cast<const char*>(image.bytes.data()), image.bytes.size());  // aligned
+  std::array<char, 4096> log{};
+  std::array<int, 2> options{kErrorLog, kErrorLogBytes};
+  // Numbers are handed over in the pointers themselves.
+  std::array<void*, 2> values{log.data(), reinterpret_cast<void*>(log.size() - 1)};
+  Driver& driver = context.driver();
+  const unsigned count = is_ptx ? options.size() : 0;
+  const Result result = driver->module_load_data(&handle_, copy.c_str(), count, options.data(), values.data());
+  if (result == 0) return;
+  const std::string said = one_line(log);
+  driver.fail(result, "cuModuleLoadDataEx of " + image.name + (said.empty() ? "" : ", " + said));
 }
 
 Modules::Module::~Module() {
@@ -20,7 +41,7 @@ Modules::Module::~Module() {
 }
 
 FunctionHandle Modules::function(const Launch& launch) {
-  const std::pair key(launch.cubin, launch.entry);
+  const std::pair key(launch.image, launch.entry);
   auto found = functions_.find(key);
   if (found == functions_.end()) found = functions_.emplace(key, load(launch)).first;
   allow(found->second, launch);
@@ -28,8 +49,9 @@ FunctionHandle Modules::function(const Launch& launch) {
 }
 
 Modules::Function Modules::load(const Launch& launch) {
-  const Weight& image = plan_.weights[static_cast<std::size_t>(launch.cubin)];
-  const auto module = modules_.try_emplace(launch.cubin, context_, image.bytes).first;
+  const Weight& image = plan_.weights[static_cast<std::size_t>(launch.image)];
+  const auto [module, is_new] = modules_.try_emplace(launch.image, context_, image, launch.is_ptx);
+  if (is_new && launch.is_ptx) ++compiled_;
   Function function;
   Driver& driver = context_.driver();
   driver.check(driver->module_get_function(&function.handle, module->second.handle(), launch.entry.c_str()),

@@ -20,11 +20,12 @@ class Modules {
   // unavailable, where the device has less.
   FunctionHandle function(const Launch& launch);
   std::size_t count() const noexcept { return modules_.size(); }
+  std::size_t compiled() const noexcept { return compiled_; }  // of PTX, by the driver
 
  private:
   class Module {
    public:
-    Module(const Context& context, std::span<const std::byte> image);
+    Module(const Context& context, const Weight& image, bool is_ptx);
     ~Module();
     Module(const Module&) = delete;
     Module& operator=(const Module&) = delete;
@@ -49,6 +50,7 @@ class Modules {
   const Plan& plan_;
   std::map<std::int32_t, Module> modules_;
   std::map<std::pair<std::int32_t, std::string>, Function> functions_;
+  std::size_t compiled_ = 0;
 };
 
 }  // namespace fewstep::cuda

@@ -4,20 +4,20 @@
 
 namespace fewstep::cuda {
 
-Stages::Stages(const Context& context, const Plan& plan, const Addresses& addresses, std::int64_t architecture)
+Stages::Stages(const Context& context, const Plan& plan, const Addresses& addresses, const Architecture& architecture)
     : modules_(context, plan) {
   for (const Stage& stage : plan.stages) {
     Part& part = parts_.emplace_back(Part{stage.name, stage.steps, {}});
     for (const Op& op : stage.ops) {
       bool launched = false;
       for (const Launch& launch : op.launches) {
-        if (launch.architecture != architecture) continue;
+        if (!architecture.has(launch)) continue;
         part.launches.emplace_back(context.driver(), launch, modules_.function(launch), addresses);
         launched = true;
       }
       if (!launched) {
-        throw DeviceError(Fault::unavailable, op.kind + " " + op.name + ": expected a launch for sm_" +
-                                                  std::to_string(architecture) + ", got none");
+        throw DeviceError(Fault::unavailable,
+                          op.kind + " " + op.name + ": expected a launch for " + architecture.name() + ", got none");
       }
     }
   }

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "cuda/architecture.h"
 #include "cuda/launch.h"
 
 namespace fewstep::cuda {
@@ -11,14 +12,14 @@ namespace fewstep::cuda {
 // A plan's stages as launches for one architecture.
 class Stages {
  public:
-  Stages(const Context& context, const Plan& plan, const Addresses& addresses, std::int64_t architecture);
+  Stages(const Context& context, const Plan& plan, const Addresses& addresses, const Architecture& architecture);
 
   bool has_tables() const noexcept { return tables_ != nullptr; }
   void enqueue_tables(Stream& stream);
   // A run of N steps that begin at a row of the schedule.
   void enqueue(Stream& stream, std::int64_t steps, std::int64_t first_row);
   std::int64_t launches(std::int64_t steps) const;  // of a run
-  std::size_t modules() const noexcept { return modules_.count(); }
+  const Modules& modules() const noexcept { return modules_; }
 
  private:
   struct Part {

@@ -1,12 +1,14 @@
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <optional>
+#include <tuple>
 
 #include "fewstep/error.h"
 #include "plan/check.h"
 #include "plan/checked.h"
-#include "plan/cubin.h"
 #include "plan/fields.h"
+#include "plan/image.h"
 #include "plan/utf8.h"
 
 namespace fewstep {
@@ -71,8 +73,7 @@ class Launches {
 
   void check(const Place& place, const Launch& launch) {
     const auto limits = limits_of(launch.architecture);
-    if (!limits || std::find(plan_.architectures.begin(), plan_.architectures.end(), launch.architecture) ==
-                       plan_.architectures.end()) {
+    if (!limits || !is_of_plan(launch)) {
       place.fail("architecture " + std::to_string(launch.architecture) + " is none of the plan's");
     }
     if (launch.threads > kMostThreads || launch.threads % kWarp != 0) {
@@ -86,7 +87,15 @@ class Launches {
     if (launch.grid[0] > kMostGridX / launch.cluster || std::max(launch.grid[1], launch.grid[2]) > kMostGridYZ) {
       place.fail("the grid is beyond 2147483647 x 65535 x 65535");
     }
-    const CubinKernel& kernel = kernel_of(place, launch);
+    const ImageKernel& kernel = kernel_of(place, launch);
+    if (launch.threads > kernel.most_threads || (kernel.threads != 0 && launch.threads != kernel.threads)) {
+      place.fail("expected " + std::to_string(kernel.threads != 0 ? kernel.threads : kernel.most_threads) +
+                 " threads of the kernel, got " + std::to_string(launch.threads));
+    }
+    if (kernel.cluster != 0 && launch.cluster != kernel.cluster) {
+      place.fail("expected a cluster of " + std::to_string(kernel.cluster) + " of the kernel, got " +
+                 std::to_string(launch.cluster));
+    }
     if (kernel.shared + launch.shared > limits->shared) {
       place.fail("expected at most " + std::to_string(limits->shared) + " bytes of shared memory on sm_" +
                  std::to_string(launch.architecture) + ", got " + std::to_string(kernel.shared + launch.shared));
@@ -95,20 +104,27 @@ class Launches {
   }
 
  private:
-  const CubinKernel& kernel_of(const Place& place, const Launch& launch) {
-    const auto [found, is_new] = kernels_.try_emplace({launch.cubin, launch.entry});
+  bool is_of_plan(const Launch& launch) const {
+    const auto& known = plan_.architectures;
+    if (launch.is_ptx) return launch.architecture == plan_.ptx;
+    return std::find(known.begin(), known.end(), launch.architecture) != known.end();
+  }
+
+  const ImageKernel& kernel_of(const Place& place, const Launch& launch) {
+    const auto [found, is_new] = kernels_.try_emplace({launch.image, launch.is_ptx, launch.entry});
     if (!is_new) return found->second;
-    const Weight& weight = plan_.weights[static_cast<std::size_t>(launch.cubin)];
+    const Weight& weight = plan_.weights[static_cast<std::size_t>(launch.image)];
     try {
       if (weight.dtype != Dtype::u8) throw PlanError("expected an image of type u8");
-      found->second = read_cubin(weight.bytes, launch.entry);
+      found->second = launch.is_ptx ? read_ptx(weight.bytes, launch.entry, launch.architecture)
+                                    : read_cubin(weight.bytes, launch.entry);
     } catch (const PlanError& error) {
-      place.fail("cubin " + in_quotes(weight.name) + ": " + error.what());
+      place.fail((launch.is_ptx ? "ptx " : "cubin ") + in_quotes(weight.name) + ": " + error.what());
     }
     return found->second;
   }
 
-  void check_params(const Place& place, const Launch& launch, const CubinKernel& kernel) const {
+  void check_params(const Place& place, const Launch& launch, const ImageKernel& kernel) const {
     const Place params(place, "params");
     if (launch.params.size() != kernel.params.size()) {
       params.fail("expected " + std::to_string(kernel.params.size()) + " of the kernel, got " +
@@ -129,10 +145,10 @@ class Launches {
   }
 
   const Plan& plan_;
-  std::map<std::pair<std::int32_t, std::string>, CubinKernel> kernels_;
+  std::map<std::tuple<std::int32_t, bool, std::string>, ImageKernel> kernels_;
 };
 
-// On a GPU every op has launches for each architecture, on a CPU none.
+// On a GPU every op has launches for each architecture, and of PTX where the plan has it; on a CPU none.
 void check_op(const Place& place, const Plan& plan, const Op& op, Launches& launches) {
   const Place list(place, "launches");
   if (plan.device == "cpu") {
@@ -141,10 +157,13 @@ void check_op(const Place& place, const Plan& plan, const Op& op, Launches& laun
   }
   for (std::size_t i = 0; i < op.launches.size(); ++i) launches.check(Place(list, i), op.launches[i]);
   for (const std::int64_t architecture : plan.architectures) {
-    const auto is_for = [&](const Launch& launch) { return launch.architecture == architecture; };
+    const auto is_for = [&](const Launch& launch) { return !launch.is_ptx && launch.architecture == architecture; };
     if (std::none_of(op.launches.begin(), op.launches.end(), is_for)) {
       list.fail("there is none for sm_" + std::to_string(architecture));
     }
+  }
+  if (plan.ptx != 0 && std::none_of(op.launches.begin(), op.launches.end(), std::mem_fn(&Launch::is_ptx))) {
+    list.fail("there is none of PTX");
   }
 }
 
@@ -154,6 +173,9 @@ void check_launches(const Plan& plan) {
   const Place program("program"), stages(program, "stages"), target(program, "target");
   for (const std::int64_t architecture : plan.architectures) {
     if (!limits_of(architecture)) target.fail("sm_" + std::to_string(architecture) + " is not known to this version");
+  }
+  if (plan.ptx != 0 && !limits_of(plan.ptx)) {
+    target.fail("PTX of " + std::to_string(plan.ptx) + " is not known to this version");
   }
   Launches launches(plan);
   for (std::size_t s = 0; s < plan.stages.size(); ++s) {

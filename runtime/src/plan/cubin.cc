@@ -1,9 +1,8 @@
-#include "plan/cubin.h"
-
 #include <cstring>
 #include <type_traits>
 
 #include "fewstep/error.h"
+#include "plan/image.h"
 #include "plan/utf8.h"
 
 namespace fewstep {
@@ -73,7 +72,7 @@ std::vector<std::int64_t> params_of(std::span<const std::byte> info) {
 
 }  // namespace
 
-CubinKernel read_cubin(std::span<const std::byte> image, std::string_view entry) {
+ImageKernel read_cubin(std::span<const std::byte> image, std::string_view entry) {
   constexpr std::string_view kMagic("\177ELF\2\1\1", 7);  // 64 bits, little-endian, version 1
   if (image.size() < 64 || std::memcmp(image.data(), kMagic.data(), kMagic.size()) != 0) fail("it is no ELF file");
   if (load<std::uint16_t>(image, 18) != kMachineCuda) fail("it is not for a GPU");
@@ -86,7 +85,7 @@ CubinKernel read_cubin(std::span<const std::byte> image, std::string_view entry)
   const Section names_section = section(names_index);
   const std::span<const std::byte> names = part(image, names_section.offset, names_section.size);
 
-  CubinKernel out;
+  ImageKernel out;
   bool has_code = false, has_info = false;
   const std::string code = ".text." + std::string(entry), info = ".nv.info." + std::string(entry);
   const std::string shared = ".nv.shared." + std::string(entry);

@@ -78,7 +78,11 @@ Param param(const Place& place, const Json& json, const Plan& plan) {
 Launch read_launch(const Place& place, const Json& json, const Plan& plan) {
   Fields fields(place, json);
   Launch out;
-  out.cubin = find_weight(Place(place, "cubin"), fields.text("cubin", kMostNode), plan);
+  const Json *cubin = fields.take_if("cubin"), *ptx = fields.take_if("ptx");
+  if ((cubin == nullptr) == (ptx == nullptr)) place.fail("expected either \"cubin\" or \"ptx\"");
+  out.is_ptx = ptx != nullptr;
+  const Place image(place, out.is_ptx ? "ptx" : "cubin");
+  out.image = find_weight(image, text(image, out.is_ptx ? *ptx : *cubin, kMostNode), plan);
   out.entry = fields.text("entry", kMostNode);
   out.architecture = fields.integer("architecture", 0, 999);
   const auto grid = integers(Place(place, "grid"), fields.take("grid"), 3, 3, 1, kMost32);

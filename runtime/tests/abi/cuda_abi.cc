@@ -54,7 +54,7 @@ SAME_FUNCTION(mem_free_host, cuMemFreeHost);
 SAME_FUNCTION(copy_to_device, cuMemcpyHtoDAsync);
 SAME_FUNCTION(copy_to_host, cuMemcpyDtoHAsync);
 SAME_FUNCTION(copy_2d, cuMemcpy2DAsync);
-SAME_FUNCTION(module_load_data, cuModuleLoadData);
+SAME_FUNCTION(module_load_data, cuModuleLoadDataEx);
 SAME_FUNCTION(module_unload, cuModuleUnload);
 SAME_FUNCTION(module_get_function, cuModuleGetFunction);
 SAME_FUNCTION(func_get_attribute, cuFuncGetAttribute);
@@ -111,6 +111,8 @@ SAME_VALUE(kNonPortableCluster, CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLO
 SAME_VALUE(kClusterDimension, CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION);
 SAME_VALUE(kClusterPolicy, CU_LAUNCH_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE);
 SAME_VALUE(kSpread, CU_CLUSTER_SCHEDULING_POLICY_SPREAD);
+SAME_VALUE(kErrorLog, CU_JIT_ERROR_LOG_BUFFER);
+SAME_VALUE(kErrorLogBytes, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES);
 SAME_VALUE(kStreamNonBlocking, CU_STREAM_NON_BLOCKING);
 SAME_VALUE(kCaptureThreadLocal, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL);
 SAME_VALUE(kInterleaveNone, CU_TENSOR_MAP_INTERLEAVE_NONE);

@@ -20,9 +20,11 @@ struct KernelInfo {
 
 struct Image {
   int architecture = 0;
+  int ptx_version = 0;  // 80 for 8.0; 0 of a cubin
   std::map<std::string, KernelInfo> kernels;
 };
 
 std::optional<Image> read_image(const std::byte* data);  // of an ELF file; nothing if it is none
+std::optional<Image> read_ptx(const char* text);         // of PTX, by what Triton writes; nothing if it is none
 
 }  // namespace fake_cuda

@@ -56,16 +56,52 @@ std::shared_ptr<Bytes> pack(const Kernel& kernel, void** params) {
   return packed;
 }
 
+int own_architecture() { return 10 * state().settings.major + state().settings.minor; }
+
+Result check_cubin(const Image& image) {
+  const int own = own_architecture();
+  const bool older = image.architecture < own && image.architecture / 10 == own / 10 && own < 90;
+  return image.architecture == own || older ? 0 : kNoBinary;
+}
+
+// CUDA 12.0 compiles PTX 8.0, 13.0 compiles 9.0.
+Result check_ptx(const Image& image) {
+  const int version = state().settings.version;
+  if (image.ptx_version > (version / 1000 - 4) * 10 + version % 1000 / 10) return kUnsupportedPtx;
+  return image.architecture <= own_architecture() ? 0 : kNoBinary;
+}
+
+bool has_code(const char* text) { return std::strstr(text, "ret;") != nullptr; }
+
+void write_log(const std::string& log, unsigned count, const int* options, void** values) {
+  char* buffer = nullptr;
+  std::size_t room = 0;
+  for (unsigned i = 0; i < count; ++i) {
+    if (options[i] == fewstep::cuda::kErrorLog) buffer = static_cast<char*>(values[i]);
+    if (options[i] == fewstep::cuda::kErrorLogBytes) room = reinterpret_cast<std::size_t>(values[i]);
+  }
+  if (buffer != nullptr) std::strncpy(buffer, log.c_str(), room);
+}
+
 }  // namespace
 
-FAKE_CUDA_EXPORT Result cuModuleLoadData(void** module, const void* data) {
-  if (const Result result = enter_outside("cuModuleLoadData"); result != 0) return result;
+FAKE_CUDA_EXPORT Result cuModuleLoadDataEx(void** module, const void* data, unsigned count, int* options,
+                                           void** values) {
+  if (const Result result = enter_outside("cuModuleLoadDataEx"); result != 0) return result;
   State& s = state();
-  const std::optional<Image> image = read_image(static_cast<const std::byte*>(data));
-  if (!image) return kInvalidImage;
-  const int own = 10 * s.settings.major + s.settings.minor;
-  const bool older = image->architecture < own && image->architecture / 10 == own / 10 && own < 90;
-  if (image->architecture != own && !older) return kNoBinary;
+  std::optional<Image> image = read_image(static_cast<const std::byte*>(data));
+  if (!image) {
+    image = read_ptx(static_cast<const char*>(data));
+    if (!image) return kInvalidImage;
+    if (!has_code(static_cast<const char*>(data))) {
+      write_log("ptxas application ptx input, line 8; fatal   : a kernel without code\nptxas fatal   : aborted\n",
+                count, options, values);
+      return kInvalidPtx;
+    }
+  }
+  if (const Result result = image->ptx_version == 0 ? check_cubin(*image) : check_ptx(*image); result != 0) {
+    return result;
+  }
   auto made = std::make_unique<Module>();
   made->image = *image;
   *module = made.get();

@@ -19,8 +19,8 @@ using Result = int;
 using Bytes = std::vector<std::byte>;
 
 constexpr Result kInvalidValue = 1, kOutOfMemory = 2, kNoDevice = 100, kInvalidDevice = 101, kInvalidImage = 200,
-                 kInvalidContext = 201, kNoBinary = 209, kInvalidHandle = 400, kNotFound = 500,
-                 kLaunchOutOfResources = 701, kCaptureUnsupported = 900, kCaptureInvalidated = 901,
+                 kInvalidContext = 201, kNoBinary = 209, kInvalidPtx = 218, kUnsupportedPtx = 222, kInvalidHandle = 400,
+                 kNotFound = 500, kLaunchOutOfResources = 701, kCaptureUnsupported = 900, kCaptureInvalidated = 901,
                  kInvalidCluster = 912;
 
 struct Kernel {
