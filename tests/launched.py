@@ -9,7 +9,7 @@ from run_program import Machine
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from fewstep.export.lower.cuda.describe import Bound
+from fewstep.export.lower.cuda.describe import Bound, Target
 from fewstep.export.lower.cuda.launches import with_launches
 from fewstep.export.lower.cuda.operands import TORCH, Operands
 from fewstep.export.lower.memory import plan_memory
@@ -20,7 +20,7 @@ PROMISE = 16
 
 
 def launched(program: Program, weights: Mapping[str, Weight], arch: int) -> "Launched":
-    described, arranged = with_launches(program, weights, [arch], _parameters)
+    described, arranged = with_launches(program, weights, [Target(arch)], _parameters)
     return Launched(plan_memory(described), arranged)
 
 

@@ -100,6 +100,7 @@ def test_compile_and_inspect(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         ),
         (["compile", "toons16", "-o", "plan.bin"], 2, "output: expected a file that ends in .fsp"),
         (["compile", "toons16", "-o", "{new}", "--sm", "90"], 2, "sm: expected with --device cuda alone"),
+        (["compile", "toons16", "-o", "{new}", "--ptx"], 2, "ptx: expected with --device cuda alone"),
         (["compile", "toons16", "-o", "{new}", "--steps", "1;2"], 2, "steps: expected whole numbers with commas"),
         (["compile", "toons16", "-o", "{new}", "-b", "0"], 2, "batch: expected an integer from 1 to 1024, got 0"),
         (["compile", "toons16-teacher", "-o", "{new}"], 2, "guid"),

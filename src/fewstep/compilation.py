@@ -11,9 +11,11 @@ from fewstep.engine.checks import choice, whole
 from fewstep.errors import OutputError
 from fewstep.export.lower.generation import compile_bundle
 from fewstep.export.lower.plan_file import write_plan
+from fewstep.export.lower.text import target_name
 
 PRECISIONS = ("float32", "float16", "bfloat16")
 MAX_BATCH = 1024
+PTX_ARCH = 80
 
 
 @dataclass(frozen=True)
@@ -28,18 +30,21 @@ def compile_plan(
     *,
     device: str = "cpu",
     architectures: Sequence[int] = (90,),
+    ptx: bool = False,
     steps: Sequence[int] = (),
     batch: int = 1,
     precision: str = "float32",
     overwrite: bool = False,
-    processes: int = 1,
+    processes: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Compiled:
     """Write the plan of a model.
 
-    model: as fewstep.load takes it. architectures: of the GPU, 90 for sm_90. steps: of those the model was distilled
-    for, none for all. batch: images of one run. precision: of weights and, on a GPU, of what lies between operations.
-    processes: how many compile kernels at a time. progress: told what is being done.
+    model: as fewstep.load takes it. architectures: of the GPU, 90 for sm_90. ptx: whether it also holds PTX of sm_80,
+    which the driver compiles for later ones. steps: of those the model was distilled for, none for all. batch: images
+    of one run. precision: of weights and, on a GPU, of what lies between operations. processes: how many compile
+    kernels at a time, one a core unless given; they are spawned, so a script calls this from under
+    `if __name__ == "__main__"`. progress: told what is being done.
 
     Raises ContractError for settings the model has not, LoweringError for an operation that plans have not, OutputError
     if there is a file already or it cannot be written.
@@ -53,17 +58,26 @@ def compile_plan(
     target: dict[str, Any] = {"device": device}
     if device == "cuda":
         target["architectures"] = list(architectures)
-    _tell(progress, "lowering")
+        if ptx:
+            target["ptx"] = PTX_ARCH
+    tell = progress or _silent
+    tell("lowering")
     program, weights = compile_bundle(
-        bundle, target=target, steps=list(steps) or None, batch=batch, precision=precision, processes=processes
+        bundle,
+        target=target,
+        steps=list(steps) or None,
+        batch=batch,
+        precision=precision,
+        processes=processes,
+        progress=tell,
     )
-    _tell(progress, "writing")
+    tell("writing")
     write_plan(path, program, weights)
     loop = next(stage for stage in program.stages if stage.name == "step")
     counts = sorted(int(count) for count in (program.schedule or {}).get("counts", {}))
     facts = {
         "name": bundle.manifest.name,
-        "target": device if device == "cpu" else f"sm_{', sm_'.join(map(str, architectures))}",
+        "target": target_name(program.target),
         "dtype": precision,
         "steps": ", ".join(map(str, counts)),
         "batch": batch,
@@ -74,6 +88,5 @@ def compile_plan(
     return Compiled(path, facts)
 
 
-def _tell(progress: Callable[[str], None] | None, what: str) -> None:
-    if progress is not None:
-        progress(what)
+def _silent(what: str) -> None:
+    pass

@@ -12,8 +12,9 @@ import triton.language as tl
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 from fewstep.errors import InputError
-from fewstep.kernels.aot import compile_launch
+from fewstep.kernels.aot import compile_launch, specialise
 from fewstep.kernels.aot_cubin import from_dict, to_dict
+from fewstep.kernels.aot_image import Job, compile_all
 from fewstep.kernels.launch import Launch
 
 
@@ -46,6 +47,10 @@ def refusal(call: Callable[[], object]) -> str:
     return "no refusal"
 
 
+def job(**changed: Any) -> Job:
+    return dataclasses.replace(specialise(launch(**changed), 90).job, needed_by="node a")
+
+
 def main() -> None:
     first, cubin = (compile_launch(launch(), 90) for _ in range(2))
     triton.knobs.compilation.always_compile = True
@@ -71,7 +76,11 @@ def main() -> None:
             "shared": refusal(lambda: compile_launch(wide, 120)),
             "type": refusal(lambda: compile_launch(plain, 90)),
             "option": refusal(lambda: compile_launch(launch(BLOK=1), 90)),
+            "process": refusal(lambda: compile_all([*[job()] * 8, job(ptx_options="--bogus")], lambda count: None)),
         },
+        "by processes": [
+            hashlib.sha256(made.cubin).hexdigest() for made in compile_all([job()] * 8, lambda count: None)
+        ],
         "line_info": triton.knobs.compilation.disable_line_info,
     }
     print(json.dumps(found))

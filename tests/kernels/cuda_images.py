@@ -55,5 +55,7 @@ def cubins() -> dict[str, Cubin]:
 if __name__ == "__main__":
     for name, cubin in cubins().items():
         (Path(sys.argv[1]) / f"{name}.cubin").write_bytes(cubin.image)
+        if cubin.ptx:
+            (Path(sys.argv[1]) / f"{name}.ptx").write_bytes(cubin.ptx[:-1])
         sizes = [(param.kind, param.size) for param in cubin.params]
         print(name, cubin.entry, f"threads={cubin.threads} shared={cubin.shared} cluster={cubin.num_ctas}", sizes)

@@ -12,6 +12,11 @@ HERE = Path(__file__).parent
 IMAGES = HERE.parents[1] / "runtime" / "tests" / "data"
 
 
+def head(ptx: str) -> str:
+    """All but the code: version, target, parameters, threads."""
+    return ptx[: ptx.index("{")]
+
+
 def test_images(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     command = [sys.executable, str(HERE.parent / "kernels" / "cuda_images.py"), str(tmp_path)]
@@ -22,6 +27,8 @@ def test_images(tmp_path: Path) -> None:
         # Registers and code are the compiler's, which changes; the parameters are what the C++ tests pack.
         assert resources(made[name]).params == resources(kept[name]).params, name
         assert resources(made[name]).shared == resources(kept[name]).shared, name
+    for path in IMAGES.glob("*.ptx"):
+        assert head((tmp_path / path.name).read_text()) == head(path.read_text()), path.name
     assert re.findall(r"^(sum|cluster)\.90 .*shared=(\d+) cluster=(\d)", printed, re.MULTILINE) == [
         ("sum", "65544", "1"),
         ("cluster", "32776", "2"),

@@ -27,6 +27,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[Parser]") -> None:
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="the plan to write, ending in .fsp")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", metavar="DEVICE", help="cpu or cuda (cpu)")
     parser.add_argument("--sm", metavar="A,B", help="cuda: architectures to compile for, such as 80,90 (90)")
+    parser.add_argument("--ptx", action="store_true", help="cuda: add PTX, which the driver compiles for later GPUs")
     parser.add_argument("--steps", metavar="A,B", help="step counts it can run (all the model was distilled for)")
     parser.add_argument("-b", "--batch", type=integer, default=1, metavar="B", help="pictures of one run (1)")
     parser.add_argument(
@@ -46,13 +47,15 @@ def run(args: argparse.Namespace) -> int:
     start = time.perf_counter()
     if not is_plan(args.output):
         raise InputError(f"output: expected a file that ends in {PLAN}, got {args.output!r}")
-    if args.sm is not None and args.device == "cpu":
-        raise InputError("sm: expected with --device cuda alone")
+    for name, given in (("sm", args.sm is not None), ("ptx", args.ptx)):
+        if given and args.device == "cpu":
+            raise InputError(f"{name}: expected with --device cuda alone")
     plan = compile_plan(
         args.model,
         Path(args.output),
         device=args.device,
         architectures=whole_numbers("sm", args.sm) or (90,),
+        ptx=args.ptx,
         steps=whole_numbers("steps", args.steps),
         batch=args.batch,
         precision=DTYPES[args.dtype],

@@ -52,6 +52,7 @@ class Cubin:
     2. num_ctas > 1 is the cluster's size along x.
     3. Architectures of 90 and above are compiled for that one alone ("sm_90a"): the image runs on no other.
     4. spills are the bytes of local memory that each thread uses: what did not fit its registers.
+    5. ptx is the same kernel as text, for cuModuleLoadDataEx on any later architecture; of sm_80 alone, else empty.
     """
 
     kernel: str
@@ -67,17 +68,18 @@ class Cubin:
     scratch_align: int
     registers: int
     spills: int
+    ptx: bytes = b""
 
 
 def to_dict(cubin: Cubin) -> dict[str, Any]:
-    """All but the image, ready for JSON."""
-    return {name: value for name, value in asdict(cubin).items() if name != "image"}
+    """All but the image and its PTX, ready for JSON."""
+    return {name: value for name, value in asdict(cubin).items() if name not in ("image", "ptx")}
 
 
-def from_dict(fields: Mapping[str, Any], image: bytes) -> Cubin:
+def from_dict(fields: Mapping[str, Any], image: bytes, ptx: bytes = b"") -> Cubin:
     """The inverse of to_dict, from what JSON gives back."""
     params = tuple(Param(**{**p, "tensormap": _tensormap(p["tensormap"])}) for p in fields["params"])
-    return Cubin(**{**fields, "params": params, "grid": tuple(fields["grid"]), "image": image})
+    return Cubin(**{**fields, "params": params, "grid": tuple(fields["grid"]), "image": image, "ptx": ptx})
 
 
 def _tensormap(fields: Mapping[str, Any] | None) -> TensorMap | None:

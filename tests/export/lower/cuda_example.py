@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import triton
 
 from fewstep.export.lower.assemble import Header, assemble
 from fewstep.export.lower.cuda.launches import add_launches
@@ -38,18 +37,19 @@ def main(path: str) -> None:
         Draft("sampler_step", "sampler_step", (state, m, row, seeds), (state, m, flag), {}),
     )
     inputs = {"image": image, "few": few, "many": many, "state": state, "row": row, "m": m, "seeds": seeds}
-    header = Header({"device": "cuda", "architectures": [80, 90]}, "float16", {}, 1)
+    header = Header({"device": "cuda", "architectures": [80, 90], "ptx": 80}, "float16", {}, 1)
     program = assemble(header, [DraftStage("network", ops)], inputs, {"flag": flag})
     seen: list[str] = []
-    found: list[bool] = []
-    triton.knobs.compilation.listener = lambda **event: found.append(event["cache_hit"])
-    launched = add_launches(program, held, [80, 90], lambda count, kernel: seen.append(kernel), processes=2)
+    launched = add_launches(program, held, 2, seen.append)
     write_plan(path, plan_memory(launched.program), launched.weights)
     plan, weights = read_plan(path)
     launches = [launch for op in plan.stages[0].ops for launch in op.launches]
     sizes = {name: weight.shape for name, weight in weights.items()}
+    texts = {
+        name: weight.array().tobytes().decode("ascii") for name, weight in weights.items() if name.startswith("ptx")
+    }
     values = [vars(value) for value in plan.values]
-    print(json.dumps({"launches": launches, "weights": sizes, "values": values, "compiled": seen, "found": found}))
+    print(json.dumps({"launches": launches, "weights": sizes, "values": values, "progress": seen, "ptx": texts}))
 
 
 if __name__ == "__main__":

@@ -25,16 +25,21 @@ def kinds(launch: Any) -> list[str]:
     return [param["kind"] for param in launch["params"]]
 
 
-def of(plan: Any, arch: int, kernel: str) -> list[Any]:
-    return [launch for launch in plan["launches"] if launch["architecture"] == arch and kernel in launch["entry"]]
+def of(plan: Any, arch: int, kernel: str, image: str = "cubin") -> list[Any]:
+    return [
+        entry
+        for entry in plan["launches"]
+        if (entry["architecture"], image in entry) == (arch, True) and kernel in entry["entry"]
+    ]
 
 
 def test_every_operation_has_launches_for_each_architecture(plan: Any) -> None:
     for arch in (80, 90):
         assert len(of(plan, arch, "matmul")) == 2 and len(of(plan, arch, "sampler_step")) == 1
     for launch in plan["launches"]:
-        assert launch["cubin"].startswith(f"cubin.sm_{launch['architecture']}.")
-        assert plan["weights"][launch["cubin"]][0] > 1000 and launch["threads"] % 32 == 0 and min(launch["grid"]) >= 1
+        kind = "ptx" if "ptx" in launch else "cubin"
+        assert launch[kind].startswith(f"{kind}.sm_{launch['architecture']}.")
+        assert plan["weights"][launch[kind]][0] > 1000 and launch["threads"] % 32 == 0 and min(launch["grid"]) >= 1
         assert kinds(launch)[-2:] == ["scratch", "ptr"] and launch["params"][-1]["value"] is None
 
 
@@ -43,11 +48,19 @@ def test_an_image_serves_launches_that_differ_in_their_numbers(plan: Any) -> Non
     assert few["cubin"] == many["cubin"]
     numbers = [[p["value"] for p in launch["params"] if p["kind"] == "i32"] for launch in (few, many)]
     assert 50 in numbers[0] and 70 in numbers[1] and 70 not in numbers[0]
-    assert len(plan["compiled"]) == len({launch["cubin"] for launch in plan["launches"]})
+    count = len({launch["cubin"] for launch in plan["launches"] if "cubin" in launch})
+    assert plan["progress"] == [f"compiling kernels: {done} of {count}" for done in range(1, count + 1)]
 
 
-def test_processes_compile_ahead_of_who_writes_the_plan(plan: Any) -> None:
-    assert len(plan["found"]) == len(plan["compiled"]) and all(plan["found"])
+def test_ptx_is_of_every_operation_and_of_the_same_compilations(plan: Any) -> None:
+    """It has room on every later architecture, and is text that ends with a zero."""
+    portable = [launch for launch in plan["launches"] if "ptx" in launch]
+    assert [launch["entry"] for launch in portable] == [
+        launch["entry"] for launch in plan["launches"] if launch["architecture"] == 80 and "cubin" in launch
+    ]
+    assert all(launch["shared"] <= 99 * 1024 and launch["cluster"] == 1 for launch in portable)
+    for text in plan["ptx"].values():
+        assert text.startswith("//") and ".version 8.0\n.target sm_80\n" in text and text.endswith("\0")
 
 
 def test_the_copy_engine_is_told_of_operands_and_weights(plan: Any) -> None:

@@ -7,7 +7,7 @@ from fused_graph import lower, parse
 from tiny_program import tiny_program
 
 from fewstep.export.lower.cost import cost
-from fewstep.export.lower.text import describe, facts
+from fewstep.export.lower.text import describe, facts, target_name
 
 
 def test_a_program_as_text() -> None:
@@ -16,6 +16,11 @@ def test_a_program_as_text() -> None:
     assert "tiny: for cpu, float32, batch 2" in text
     assert "b1 f32[2, 3] = map(b0, w) [code (mul 0 1) (const 0.5) (add 2 3) (silu 4)]" in text
     assert "18 FLOP" in text and "memory: 128 bytes" in text and "throughout" in text
+
+
+def test_what_a_plan_for_a_gpu_has_launches_for() -> None:
+    assert target_name({"device": "cuda", "architectures": [80, 90]}) == "sm_80, sm_90"
+    assert target_name({"device": "cuda", "architectures": [90], "ptx": 80}) == "sm_90 and PTX of sm_80"
 
 
 def test_the_same_as_data() -> None:

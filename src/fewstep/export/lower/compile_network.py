@@ -25,12 +25,12 @@ def compile_network(
     target: Mapping[str, Any],
     precision: str = "float32",
     name: str = "network",
-    processes: int = 1,
+    processes: int | None = None,
 ) -> tuple[Program, Weights]:
     """The program of an ONNX network and its weights, for plan_file.write_plan.
 
     sizes: of its symbolic dimensions. Its inputs and outputs keep their names. processes: how many compile kernels at a
-    time. Raises LoweringError.
+    time, one a core unless given. Raises LoweringError.
     """
     file = WeightFile()
     fused, reports = fuse(model, sizes)

@@ -1,7 +1,7 @@
 """A bundle as a program: its network in stages, the sampler around the loop, the picture at the end."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import onnx_ir as ir
@@ -37,16 +37,18 @@ def compile_bundle(
     steps: Sequence[int] | None = None,
     batch: int = 1,
     precision: str = "float32",
-    processes: int = 1,
+    processes: int | None = None,
+    progress: Callable[[str], None] = lambda what: None,
 ) -> tuple[Program, Weights]:
     """The program of a generation and the weights it names, for plan_file.write_plan.
 
     steps: those of the contract's step counts that it serves, by default all; batch: images of one run; processes: how
-    many compile kernels at a time. Raises ContractError for a setting the model has not, LoweringError for a network no
-    plan can hold.
+    many compile kernels at a time, one a core unless given; progress: told how far they are. Raises ContractError for a
+    setting the model has not, LoweringError for a network no plan can hold.
     """
     tables = contract_tables(bundle.manifest, steps)
-    return _Generation(bundle, tables, batch, precision, target).compile(processes)
+    program, weights = _Generation(bundle, tables, batch, precision, target).compile()
+    return placed(program, weights, processes, progress)
 
 
 class _Generation:
@@ -66,7 +68,7 @@ class _Generation:
         self.seeds = new_view("i64", (batch,))
         self.inputs = {"seeds": self.seeds}
 
-    def compile(self, processes: int) -> tuple[Program, Weights]:
+    def compile(self) -> tuple[Program, Weights]:
         component = self.manifest.components["denoiser"]
         state, time, *prompt = (spec.name for spec in component.inputs)
         bindings = {state: Binding.STATE, time: Binding.TIME, **dict.fromkeys(prompt, Binding.PROMPT)}
@@ -84,7 +86,7 @@ class _Generation:
         self.passes.append({"pass": "precision", "kept float32": sorted(set(self.file.wide))})
         header = Header(self.target, self.precision, self._model(), self.batch, self.passes)
         program = assemble(header, self.stages, self.inputs, outputs, self.schedule)
-        return placed(program, self.file.weights, processes)
+        return program, self.file.weights
 
     def _schedule(self) -> ScheduleViews:
         views = {}

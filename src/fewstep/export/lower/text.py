@@ -34,6 +34,14 @@ def facts(program: Program) -> dict[str, Any]:
     }
 
 
+def target_name(target: Mapping[str, Any]) -> str:
+    """cpu, or what a plan for a GPU has launches for."""
+    if target["device"] != "cuda":
+        return str(target["device"])
+    architectures = ", ".join(f"sm_{architecture}" for architecture in target["architectures"])
+    return f"{architectures} and PTX of sm_{target['ptx']}" if "ptx" in target else architectures
+
+
 def _stage_facts(program: Program, stage: Stage) -> dict[str, Any]:
     total = stage_cost(program, stage.name, stage.steps)
     return {
@@ -51,11 +59,7 @@ def _stage_facts(program: Program, stage: Stage) -> dict[str, Any]:
 
 
 def _head(program: Program) -> Iterator[str]:
-    target = program.target
-    device = target["device"]
-    if device == "cuda":
-        device = ", ".join(f"sm_{architecture}" for architecture in target["architectures"])
-    yield f"{program.model['name']}: for {device}, {program.precision}, batch {program.batch}"
+    yield f"{program.model['name']}: for {target_name(program.target)}, {program.precision}, batch {program.batch}"
     for kind, names in (("input", program.inputs), ("output", program.outputs)):
         for name, index in names.items():
             yield f"{kind:<10} {name} {_type(program.values[index])}"

@@ -31,7 +31,24 @@ OPERANDS = {
     "attention": 4,
     "sampler_step": 6,
 }
+SMALLEST = 86  # the least shared memory of all from sm_80 on, and nothing that only some of them have
 STEP = "i"  # the parameter of sampler_step that is the step's index
+
+
+@dataclass(frozen=True)
+class Target:
+    """An architecture, by an image of its own or by PTX, whose launches every later one must have room for."""
+
+    arch: int
+    is_ptx: bool = False
+
+    @property
+    def settings(self) -> int:
+        """The architecture that launches are described for."""
+        return SMALLEST if self.is_ptx else self.arch
+
+    def __str__(self) -> str:
+        return f"PTX of sm_{self.arch}" if self.is_ptx else f"sm_{self.arch}"
 
 
 @dataclass(frozen=True)
@@ -39,12 +56,12 @@ class Bound:
     """A launch, and the values that its tensors and tensor descriptors are, by parameter."""
 
     launch: Launch
-    arch: int
+    target: Target
     values: Mapping[str, int]
     step: str | None = None  # the parameter that is the step
 
 
-def describe(op: Op, numbers: Numbers, arch: int, folded: Value | None = None) -> tuple[list[Bound], Operands]:
+def describe(op: Op, numbers: Numbers, target: Target, folded: Value | None = None) -> tuple[list[Bound], Operands]:
     """The launches of an operation, in order; what they need beside its values is added to numbers.
 
     Raises LoweringError for what no kernel takes.
@@ -53,19 +70,19 @@ def describe(op: Op, numbers: Numbers, arch: int, folded: Value | None = None) -
     tensors = [None if index is None else operands.tensor(numbers.values[index]) for index in op.inputs]
     tensors += [None] * (OPERANDS.get(op.op, 0) - len(tensors))
     outputs = [operands.tensor(numbers.values[index]) for index in op.outputs]
-    steps = Steps(op, arch, None if folded is None else operands.tensor(folded))
+    steps = Steps(op, target.settings, None if folded is None else operands.tensor(folded))
     KINDS[op.op](steps, tensors, outputs)
-    return [_bound(launch, arch, operands) for launch in steps.launches], operands
+    return [_bound(launch, target, operands) for launch in steps.launches], operands
 
 
-def _bound(launch: Launch, arch: int, operands: Operands) -> Bound:
+def _bound(launch: Launch, target: Target, operands: Operands) -> Bound:
     values = {}
     for name, arg in launch.args.items():
         tensor = arg.base if isinstance(arg, TensorDescriptor) else arg
         if isinstance(tensor, Tensor):
             values[name] = operands.value(tensor)
     is_sampler = launch.kernel.__name__ == "_sampler_step_kernel"
-    return Bound(launch, arch, values, STEP if is_sampler else None)
+    return Bound(launch, target, values, STEP if is_sampler else None)
 
 
 def _map(steps: Steps, inputs: Inputs, outputs: list[Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""A program for a GPU: each operation gets its launches, for each architecture, and the plan the images that they run.
+"""A program for a GPU: each operation gets its launches, for each target, and the plan the images that they run.
 
 Runs before memory is planned: what launches need beside an operation's values are buffers that live in it alone.
 """
@@ -11,18 +11,17 @@ import numpy as np
 
 from fewstep.errors import InputError, LoweringError
 from fewstep.export.lower.cuda.arranged import arrange
-from fewstep.export.lower.cuda.compile_ahead import compile_ahead
-from fewstep.export.lower.cuda.describe import Bound, describe
+from fewstep.export.lower.cuda.describe import Bound, Target, describe
 from fewstep.export.lower.cuda.operands import Numbers, Operands
 from fewstep.export.lower.inplace import in_place
 from fewstep.export.lower.program import Op, Program, Stage, Value
 from fewstep.export.lower.weights import Weight
-from fewstep.kernels.aot import compile_launch, rebound, specialise
+from fewstep.kernels.aot import PTX_SHARED_KIB, Specialised, assembled, specialise
 from fewstep.kernels.aot_cubin import Cubin, Param
-from fewstep.kernels.launch import Launch
+from fewstep.kernels.aot_image import Job, compile_all
 
 Parameters = Callable[[Bound, Operands], Mapping[str, Any]]
-Progress = Callable[[int, str], None]  # images so far, and the kernel that the latest is of
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -36,30 +35,27 @@ class Launched:
 def add_launches(
     program: Program,
     weights: Mapping[str, Weight],
-    architectures: Sequence[int],
-    report: Progress = lambda count, kernel: None,
-    processes: int = 1,
+    processes: int | None = None,
+    progress: Progress = lambda what: None,
 ) -> Launched:
-    """processes: how many compile at a time.
+    """processes: how many compile at a time, one a core unless given.
 
-    Raises LoweringError for an operation that no kernel takes or that does not compile for an architecture.
+    Raises LoweringError for an operation that no kernel takes or that does not compile for one of its targets.
     """
-    if processes > 1:
-        launches = list[tuple[Launch, int]]()
+    described, arranged = with_launches(program, weights, targets(program.target), Waiting.launch)
+    images = Images(described, processes, progress)
+    stages = [replace(stage, ops=tuple(map(images.op, stage.ops))) for stage in described.stages]
+    return Launched(replace(described, stages=stages), {**arranged, **images.weights})
 
-        def note(bound: Bound, operands: Operands) -> Mapping[str, Any]:
-            launches.append((bound.launch, bound.arch))
-            return {}
 
-        with_launches(program, weights, architectures, note)
-        compile_ahead(launches, processes)
-    images = Images(report)
-    described, arranged = with_launches(program, weights, architectures, images.launch)
-    return Launched(described, {**arranged, **images.weights})
+def targets(target: Mapping[str, Any]) -> list[Target]:
+    """Of a program: its architectures, then its PTX."""
+    portable = [Target(target["ptx"], is_ptx=True)] if "ptx" in target else []
+    return [*(Target(architecture) for architecture in target["architectures"]), *portable]
 
 
 def with_launches(
-    program: Program, weights: Mapping[str, Weight], architectures: Sequence[int], launch: Parameters
+    program: Program, weights: Mapping[str, Weight], targets: Sequence[Target], launch: Parameters
 ) -> tuple[Program, dict[str, Weight]]:
     """launch: makes of a description what Op.launches holds."""
     arranged = arrange(in_place(program), weights)
@@ -67,15 +63,15 @@ def with_launches(
 
     def launched(op: Op) -> Op:
         folded = _folded(op, arranged.folded)
-        return replace(op, launches=tuple(made for arch in architectures for made in _launches(op, arch, folded)))
+        return replace(op, launches=tuple(made for target in targets for made in _launches(op, target, folded)))
 
-    def _launches(op: Op, arch: int, folded: Value | None) -> Iterator[Mapping[str, Any]]:
-        described, operands = describe(op, numbers, arch, folded)
+    def _launches(op: Op, target: Target, folded: Value | None) -> Iterator[Mapping[str, Any]]:
+        described, operands = describe(op, numbers, target, folded)
         for bound in described:
             try:
                 yield launch(bound, operands)
             except InputError as error:
-                raise LoweringError(f"node {op.name}: {op.op} on sm_{arch}: {error}") from error
+                raise LoweringError(f"{_place(op, target)}: {error}") from error
 
     stages = [Stage(stage.name, tuple(map(launched, stage.ops)), stage.steps) for stage in program.stages]
     return replace(program, stages=stages, values=numbers.values, buffers=numbers.buffers), arranged.weights
@@ -85,29 +81,54 @@ def _folded(op: Op, folded: Mapping[int, Value]) -> Value | None:
     return folded.get(op.inputs[1]) if op.op == "conv2d" and op.inputs[1] is not None else None
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """A launch whose image is not compiled yet."""
+
+    bound: Bound
+    operands: Operands
+    what: Specialised
+
+    @classmethod
+    def launch(cls, bound: Bound, operands: Operands) -> Mapping[str, Any]:
+        return {"waiting": cls(bound, operands, specialise(bound.launch, bound.target.arch))}
+
+
 class Images:
-    """The images of launches, each compiled once: by its name in the plan's file, as a weight."""
+    """The images of a program, each compiled once: by its name in the plan's file, as a weight."""
 
-    def __init__(self, report: Progress = lambda count, kernel: None) -> None:
+    def __init__(self, program: Program, processes: int | None, progress: Progress) -> None:
+        """program: its launches are waiting. Raises LoweringError for one that does not compile."""
+        jobs = _jobs(program)
+        try:
+            compiled = compile_all(
+                [*jobs.values()], lambda done: progress(f"compiling kernels: {done} of {len(jobs)}"), processes
+            )
+        except InputError as error:
+            raise LoweringError(str(error)) from error
         self.weights: dict[str, Weight] = {}
-        self._report = report
+        self._images = dict(zip(jobs, compiled, strict=True))
         self._names: dict[bytes, str] = {}
-        self._cubins: dict[str, tuple[str, Cubin]] = {}  # by specialisation: the image's name
 
-    def launch(self, bound: Bound, operands: Operands) -> Mapping[str, Any]:
-        """What docs/plan.md calls a launch."""
-        key = specialise(bound.launch, bound.arch).key
-        if key not in self._cubins:
-            cubin = compile_launch(bound.launch, bound.arch)
-            self._cubins[key] = (self._add(cubin, bound.arch), cubin)
-            self._report(len(self._cubins), cubin.kernel)
-        name, cubin = self._cubins[key][0], rebound(self._cubins[key][1], bound.launch)
+    def op(self, op: Op) -> Op:
+        """With what docs/plan.md calls launches. Raises LoweringError for one that needs too much."""
+        return replace(op, launches=tuple(self._launch(op, launch["waiting"]) for launch in op.launches))
+
+    def _launch(self, op: Op, waiting: Waiting) -> Mapping[str, Any]:
+        bound, target = waiting.bound, waiting.bound.target
+        try:
+            cubin = assembled(bound.launch, waiting.what, self._images[waiting.what.key])
+        except InputError as error:
+            raise LoweringError(f"{_place(op, target)}: {error}") from error
+        if target.is_ptx and cubin.shared > PTX_SHARED_KIB * 1024:
+            most = f"at most {PTX_SHARED_KIB} KiB of shared memory"
+            raise LoweringError(f"{_place(op, target)}: expected {most}, got {cubin.shared} bytes")
         blocks = int(np.prod(bound.launch.grid)) * cubin.num_ctas
-        scratch = operands.scratch(cubin.scratch_size * blocks) if cubin.scratch_size else None
+        scratch = waiting.operands.scratch(cubin.scratch_size * blocks) if cubin.scratch_size else None
         return {
-            "cubin": name,
+            "ptx" if target.is_ptx else "cubin": self._name(cubin, target),
             "entry": cubin.entry,
-            "architecture": bound.arch,
+            "architecture": target.arch,
             "grid": list(bound.launch.grid),
             "threads": cubin.threads,
             "shared": cubin.shared,
@@ -115,13 +136,27 @@ class Images:
             "params": [_param(param, bound, scratch) for param in cubin.params],
         }
 
-    def _add(self, cubin: Cubin, arch: int) -> str:
-        if cubin.image not in self._names:
-            name = f"cubin.sm_{arch}.{cubin.kernel.strip('_')}.{len(self.weights)}"
-            image = np.frombuffer(cubin.image, np.uint8)
-            self._names[cubin.image] = name
-            self.weights[name] = Weight("u8", image.shape, lambda: image)
-        return self._names[cubin.image]
+    def _name(self, cubin: Cubin, target: Target) -> str:
+        image, kind = (cubin.ptx, "ptx") if target.is_ptx else (cubin.image, "cubin")
+        if image not in self._names:
+            name = f"{kind}.sm_{target.arch}.{cubin.kernel.strip('_')}.{len(self.weights)}"
+            data = np.frombuffer(image, np.uint8)
+            self._names[image] = name
+            self.weights[name] = Weight("u8", data.shape, lambda: data)
+        return self._names[image]
+
+
+def _jobs(program: Program) -> dict[str, Job]:
+    """By specialisation: many launches have one, whatever they are launched with."""
+    jobs: dict[str, Job] = {}
+    for op in (op for stage in program.stages for op in stage.ops):
+        for what, target in ((entry["waiting"].what, entry["waiting"].bound.target) for entry in op.launches):
+            jobs.setdefault(what.key, replace(what.job, needed_by=_place(op, target)))
+    return jobs
+
+
+def _place(op: Op, target: Target) -> str:
+    return f"node {op.name}: {op.op} on {target}"
 
 
 def _param(param: Param, bound: Bound, scratch: int | None) -> dict[str, Any]:
