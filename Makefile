@@ -40,10 +40,11 @@ cpp: $(VENV)/.dev
 
 # What reads plans, against inputs that nobody wrote. One that ends it is left in build/fuzz/*/crash-input.
 fuzz: $(VENV)/.dev
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cmake -G Ninja -S . -B build/fuzz -Wno-dev -DFEWSTEP_FUZZ=ON -DFEWSTEP_TESTS=OFF
-	$(BIN)/cmake --build build/fuzz --target fuzzers
-	cd build/fuzz && for name in container program; do mkdir -p $$name/kept && (cd $$name && ../$${name}_fuzz kept \
-	  ../../../runtime/fuzz/corpus/$$name -max_total_time=$(FUZZ_SECONDS)) & pids="$$pids $$!"; done; \
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cmake -G Ninja -S . -B build/cpp -Wno-dev \
+	  -DFEWSTEP_SANITIZE=ON -DFEWSTEP_FUZZ=ON -DCMAKE_COMPILE_WARNING_AS_ERROR=ON
+	$(BIN)/cmake --build build/cpp --target fuzzers
+	for name in container program; do mkdir -p build/fuzz/$$name/kept && (cd build/fuzz/$$name && ../../cpp/$${name}_fuzz \
+	  kept ../../../runtime/fuzz/corpus/$$name -max_total_time=$(FUZZ_SECONDS)) & pids="$$pids $$!"; done; \
 	  for pid in $$pids; do wait $$pid || exit 1; done
 
 lines: $(VENV)/.dev

@@ -17,12 +17,17 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <random>
 #include <string>
 #include <string_view>
 #include <vector>
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
+extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t most);
+// Of a target that knows how its inputs are made; null where there is none.
+extern "C" __attribute__((weak)) std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
+                                                                     std::size_t most, unsigned seed);
 extern "C" void __sanitizer_set_death_callback(void (*callback)());
 extern "C" void __sanitizer_cov_trace_pc();
 
@@ -30,7 +35,7 @@ namespace {
 
 using Bytes = std::vector<std::uint8_t>;
 
-constexpr std::size_t kEdges = 1 << 16, kMostBytes = 1 << 14;
+constexpr std::size_t kEdges = 1 << 16, kMostBytes = 1 << 15;
 constexpr unsigned kMostSeconds = 10;  // of one input
 
 std::array<std::uint8_t, kEdges> hits;
@@ -63,18 +68,22 @@ class Coverage {
  public:
   bool adds() {
     bool is_new = false;
-    for (std::size_t i = 0; i < kEdges; ++i) {
-      if (hits[i] == 0) continue;
-      const auto seen = static_cast<std::uint8_t>(bucket(hits[i]) | seen_[i]);
-      edges_ += seen_[i] == 0;
-      is_new |= seen != seen_[i];
-      seen_[i] = seen;
+    for (std::size_t begin = 0; begin < kEdges; begin += kNone.size()) {
+      if (std::memcmp(&hits[begin], kNone.data(), kNone.size()) == 0) continue;
+      for (std::size_t i = begin; i < begin + kNone.size(); ++i) {
+        if (hits[i] == 0) continue;
+        const auto seen = static_cast<std::uint8_t>(bucket(hits[i]) | seen_[i]);
+        edges_ += seen_[i] == 0;
+        is_new |= seen != seen_[i];
+        seen_[i] = seen;
+      }
     }
     return is_new;
   }
   std::size_t edges() const { return edges_; }
 
  private:
+  static constexpr std::array<std::uint8_t, 64> kNone{};
   std::array<std::uint8_t, kEdges> seen_{};
   std::size_t edges_ = 0;
 };
@@ -85,14 +94,24 @@ class Mutator {
 
   std::size_t below(std::size_t limit) { return static_cast<std::size_t>(random_() % limit); }
 
-  Bytes operator()(const std::vector<Bytes>& corpus) {
+  // Half of the time of the first inputs, the longer of two.
+  Bytes operator()(const std::vector<Bytes>& corpus, std::size_t first) {
     Bytes out = corpus[below(corpus.size())];
+    if (below(2) == 0) {
+      const Bytes &a = corpus[below(first)], &b = corpus[below(first)];
+      out = a.size() < b.size() ? b : a;
+    }
+    if (&LLVMFuzzerCustomMutator != nullptr) {
+      const std::size_t size = out.size();
+      out.resize(kMostBytes);
+      out.resize(LLVMFuzzerCustomMutator(out.data(), size, kMostBytes, static_cast<unsigned>(random_())));
+      return out;
+    }
     for (std::size_t n = std::size_t{1} << below(3); n > 0; --n) mutate(out, corpus[below(corpus.size())]);
     if (out.size() > kMostBytes) out.resize(kMostBytes);
     return out;
   }
 
- private:
   void mutate(Bytes& out, const Bytes& other) {
     const std::size_t at = below(out.size() + 1), length = std::min(below(32) + 1, out.size() - at);
     const auto place = out.begin() + static_cast<std::ptrdiff_t>(at);
@@ -130,7 +149,8 @@ class Mutator {
     }
   }
 
-  // Another number where one is, since the programs are full of them.
+ private:
+  // Another number where one is, since headers are full of them.
   void number(Bytes& out) {
     const auto is_digit = [](std::uint8_t byte) { return byte >= '0' && byte <= '9'; };
     const auto begin =
@@ -162,53 +182,26 @@ class Mutator {
                                                   "-0",
                                                   "1.5",
                                                   "1e309"};
-  static constexpr std::string_view kTokens[] = {"{",
-                                                 "}",
-                                                 "[",
-                                                 "]",
-                                                 ",",
-                                                 ":",
-                                                 "\"",
-                                                 "null",
-                                                 "true",
-                                                 "[0]",
-                                                 "\"a\":",
-                                                 "\\u0000",
-                                                 "\\ud800",
-                                                 "\\",
-                                                 "\xff",
-                                                 " ",
-                                                 "\"row\":1,",
-                                                 "\"step\":1,",
-                                                 "\"buffer\":0,",
-                                                 "\"weight\":\"w\",",
-                                                 "\"f16\"",
-                                                 "\"i64\"",
-                                                 "\"u8\"",
-                                                 "\"F32\"",
-                                                 "\"map\"",
-                                                 "\"softmax\"",
-                                                 "\"matmul\"",
-                                                 "\"conv2d\"",
-                                                 "\"gather\"",
-                                                 "\"attention\"",
-                                                 "\"reduce\"",
-                                                 "\"group_norm\"",
-                                                 "[\"neg\",0],",
-                                                 "[\"add\",0,1],",
-                                                 "[\"const\",1],"};
+  static constexpr std::string_view kTokens[] = {"{",    "}",    "[",       "]",       ",",       ":",       "\"",
+                                                 "null", "true", "[0]",     "\"a\":",  "\\u0000", "\\ud800", "\\",
+                                                 "\xff", " ",    "\"F32\"", "\"I64\"", "\"U8\""};
 
   std::mt19937_64 random_;
 };
 
+// Of a block that ends where the input does.
 void run(const Bytes& input) {
   current = input;
+  const auto block = std::make_unique<std::uint8_t[]>(input.size());
+  std::copy(input.begin(), input.end(), block.get());
   hits.fill(0);
   previous = 0;
   alarm(kMostSeconds);
-  LLVMFuzzerTestOneInput(current.data(), current.size());
+  LLVMFuzzerTestOneInput(block.get(), input.size());
   alarm(0);
 }
+
+Mutator* engine = nullptr;
 
 std::uint64_t option(int count, char** words, std::string_view name, std::uint64_t otherwise) {
   for (int i = 1; i < count; ++i) {
@@ -229,16 +222,25 @@ extern "C" void __sanitizer_cov_trace_pc() {
   previous = here * 0x9e3779b97f4a7c15 >> 49;
 }
 
+extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t most) {
+  Bytes bytes(data, data + size);
+  engine->mutate(bytes, Bytes(bytes));
+  bytes.resize(std::min(bytes.size(), most));
+  std::copy(bytes.begin(), bytes.end(), data);
+  return bytes.size();
+}
+
 int main(int count, char** words) {
   if (count < 2) {
     std::fprintf(stderr, "usage: %s FOLDER... [-max_total_time=60] [-seed=1] [-runs=0]\n", words[0]);
     return 2;
   }
   __sanitizer_set_death_callback(save);
-  for (const int signal : {SIGABRT, SIGALRM, SIGFPE}) std::signal(signal, end);
+  for (const int signal : {SIGABRT, SIGALRM, SIGFPE, SIGILL, SIGTRAP}) std::signal(signal, end);
   const std::uint64_t seconds = option(count, words, "-max_total_time=", 60);
   const std::uint64_t runs = option(count, words, "-runs=", 0);
   Mutator mutate(option(count, words, "-seed=", 1));
+  engine = &mutate;
 
   std::vector<std::filesystem::path> paths;
   for (int i = 1; i < count; ++i) {
@@ -258,12 +260,12 @@ int main(int count, char** words) {
     std::fprintf(stderr, "%s: expected folders with files to begin with\n", words[0]);
     return 2;
   }
-  const std::size_t first = coverage.edges();
+  const std::size_t seeds = corpus.size(), first = coverage.edges();
   std::uint64_t executions = 0;
   const auto begin = std::chrono::steady_clock::now();
   const auto passed = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); };
   while (runs > 0 ? executions < runs : passed() < static_cast<double>(seconds)) {
-    Bytes input = mutate(corpus);
+    Bytes input = mutate(corpus, seeds);
     run(input);
     ++executions;
     if (coverage.adds()) corpus.push_back(std::move(input));
