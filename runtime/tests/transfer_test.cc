@@ -49,6 +49,9 @@ int main() {
     check(dtype, {2, 3, 4, 5}, {60, 20, 5, 1});
     check(dtype, {2, 3, 4, 5}, {60, 1, 15, 3});   // channels-last
     check(dtype, {2, 3, 4, 5}, {100, 30, 6, 1});  // a slice
+    check(dtype, {2, 35, 3, 7}, {735, 1, 245, 35});
+    check(dtype, {3, 2, 37}, {74, 1, 2});
+    check(dtype, {2, 3, 20}, {130, 2, 6});  // with gaps
     check(dtype, {1, 3, 1, 2}, {1, 2, 50, 1});
   }
   const Value repeated{Dtype::u8, {2, 3}, {1, 0}};
