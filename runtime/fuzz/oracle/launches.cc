@@ -1,9 +1,11 @@
 #include <algorithm>
+#include <functional>
 #include <memory>
+#include <span>
 
 #include "oracle/addresses.h"
 #include "oracle/oracle.h"
-#include "plan/cubin.h"
+#include "plan/image.h"
 
 namespace oracle {
 namespace {
@@ -51,17 +53,22 @@ void check_tensormap(const Plan& plan, const Param& param) {
 }
 
 void check_launch(const Plan& plan, const Launch& launch) {
-  require(std::count(plan.architectures.begin(), plan.architectures.end(), launch.architecture) > 0);
+  require(launch.is_ptx ? launch.architecture == plan.ptx
+                        : std::count(plan.architectures.begin(), plan.architectures.end(), launch.architecture) > 0);
   require(launch.threads >= 32 && launch.threads <= 1024 && launch.threads % 32 == 0);
   require(launch.cluster >= 1 && launch.cluster <= (launch.architecture >= 90 ? 16 : 1));
   require(launch.grid[0] >= 1 && Wide{launch.grid[0]} * launch.cluster <= 2147483647);
   for (const std::int64_t size : {launch.grid[1], launch.grid[2]}) require(size >= 1 && size <= 65535);
 
   // The image alone in a block, so that a reader that leaves it is seen.
-  const auto bytes = plan.weights.at(static_cast<std::size_t>(launch.cubin)).bytes;
-  const auto image = std::make_unique<std::byte[]>(bytes.size());
-  std::copy(bytes.begin(), bytes.end(), image.get());
-  const fewstep::CubinKernel kernel = fewstep::read_cubin({image.get(), bytes.size()}, launch.entry);
+  const auto bytes = plan.weights.at(static_cast<std::size_t>(launch.image)).bytes;
+  const auto block = std::make_unique<std::byte[]>(bytes.size());
+  std::copy(bytes.begin(), bytes.end(), block.get());
+  const std::span<const std::byte> image(block.get(), bytes.size());
+  const fewstep::ImageKernel kernel = launch.is_ptx ? fewstep::read_ptx(image, launch.entry, launch.architecture)
+                                                    : fewstep::read_cubin(image, launch.entry);
+  require(launch.threads <= kernel.most_threads && (kernel.threads == 0 || launch.threads == kernel.threads));
+  require(kernel.cluster == 0 || launch.cluster == kernel.cluster);
   require(launch.shared >= 0 && launch.shared + kernel.shared <= most_shared(launch.architecture));
   require(launch.params.size() == kernel.params.size());
   std::int64_t total = 0;
@@ -80,9 +87,12 @@ void check_launches(const Plan& plan) {
     for (const fewstep::Op& op : stage.ops) {
       require(plan.device == "cuda" || op.launches.empty());
       for (const Launch& launch : op.launches) check_launch(plan, launch);
+      const bool has_ptx = std::any_of(op.launches.begin(), op.launches.end(), std::mem_fn(&Launch::is_ptx));
+      require(plan.ptx == 0 || has_ptx);
       for (const std::int64_t architecture : plan.architectures) {
-        require(std::any_of(op.launches.begin(), op.launches.end(),
-                            [&](const Launch& launch) { return launch.architecture == architecture; }));
+        require(std::any_of(op.launches.begin(), op.launches.end(), [&](const Launch& launch) {
+          return !launch.is_ptx && launch.architecture == architecture;
+        }));
       }
     }
   }
