@@ -10,6 +10,7 @@ from runpy import run_path
 from typing import Any
 
 import numpy as np
+from launch_bytes import draft, image, launch
 from plan_bytes import Draft, generation, network
 
 TESTS = Path(__file__).parent
@@ -17,6 +18,7 @@ ROOT = TESTS.parent
 FOLDER = ROOT / "runtime/fuzz/corpus/program"
 OPERATIONS: dict[str, Any] = run_path(str(TESTS / "runtime/test_plan_ops.py"))
 LAUNCHES: dict[str, Any] = run_path(str(TESTS / "runtime/test_plan_launches.py"))
+IMAGES = ({"cubin": "cubin"}, {"ptx": "text"})
 
 
 def weights() -> Draft:
@@ -57,26 +59,26 @@ def moving() -> Draft:
 
 
 def launches() -> Draft:
-    """The kernel of the CUDA device's tests twice, by way of a temporary value."""
+    """The kernel of the CUDA device's tests twice, as an image and as text, by way of a temporary value."""
     cubin = (ROOT / "runtime/tests/data/add.80.cubin").read_bytes()
     entry = {
-        "cubin": "cubin", "entry": "add_kernel", "architecture": 80, "grid": [1, 1, 1], "threads": 32, "shared": 0,
-        "cluster": 1,
+        "entry": "add_kernel", "architecture": 80, "grid": [1, 1, 1], "threads": 32, "shared": 0, "cluster": 1,
     }  # fmt: skip
-    out: Draft = LAUNCHES["draft"](cubin, [], [80])
+    out = draft(cubin, [], [80])
+    out.target["ptx"] = 80
+    text = (ROOT / "runtime/tests/data/add.80.ptx").read_bytes() + b"\0"
+    out.tensors["text"] = np.frombuffer(text, np.uint8)
     between = out.value("f32", 8, 16)
     for source, target in ((0, between), (between, 1)):
         params = [*({"kind": "ptr", "value": value} for value in (source, source, target)), {"kind": "i32", "value": 1}]
         params += [{"kind": "scratch", "value": None}, {"kind": "ptr", "value": None}]
-        out.stages[0]["ops"][0]["launches"].append({**entry, "params": params})
+        out.stages[0]["ops"][0]["launches"] += [{**entry, **of, "params": params} for of in IMAGES]
     return out
 
 
 def seeds() -> dict[str, bytes]:
     """Of each file its name and its bytes."""
-    draft, image, launch, sizes, params, tensormap = (
-        LAUNCHES[name] for name in ("draft", "image", "launch", "SIZES", "PARAMS", "MAP")
-    )
+    sizes, params, tensormap = (LAUNCHES[name] for name in ("SIZES", "PARAMS", "MAP"))
     both = [launch(params), launch(params, architecture=120)]
     copied = launch([tensormap, {"kind": "ptr", "value": 1}])
     drafts: dict[str, Draft] = {case.op: case.draft() for case in OPERATIONS["CASES"]} | {
