@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=9.0, help="after which it has stopped (9)")
     parser.add_argument("--stages", default=",".join(SHARES), help=f"some of {','.join(SHARES)} (all)")
     parser.add_argument("--ops", default="", help="kernels and tune: some operations (all)")
-    parser.add_argument("--families", default="", help="pipelines: some families (all)")
+    parser.add_argument("--families", default="", help="plans and pipelines: some families (all)")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--mode", default="default", help="kernels: of torch.compile (default)")
     parser.add_argument(

@@ -9,7 +9,6 @@ from typing import Any
 from benchmarks.gpu.networks import NETWORKS
 from benchmarks.random_network import open_graph, write_graph
 from fewstep.compilation import compile_plan
-from fewstep.engine.cores import available
 from fewstep.export.families.family import SizeName
 from fewstep.export.lower.compile_network import compile_network
 from fewstep.export.lower.plan_file import write_plan
@@ -25,7 +24,7 @@ def plan_path(folder: Path, name: str, arch: int | None, size: str) -> Path:
     return folder / f"{name}{'-tiny' if size == 'tiny' and name != MODEL else ''}.{target}.fsp"
 
 
-def make_plan(name: str, folder: Path, arch: int | None, size: SizeName, processes: int) -> Path:
+def make_plan(name: str, folder: Path, arch: int | None, size: SizeName, processes: int | None = None) -> Path:
     """Unless it is there. A network's graph, which takes longest, stays beside its plan; its weights are drawn."""
     path = plan_path(folder, name, arch, size)
     if path.exists():
@@ -65,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--arch", type=int, help="90 for sm_90; a plan for CPUs without it")
     parser.add_argument("--size", choices=("tiny", "full"), default="full", help="of a network (full)")
-    parser.add_argument("--processes", type=int, default=available(), help="that compile at a time")
+    parser.add_argument("--processes", type=int, help="that compile at a time (one a core)")
     parser.add_argument("--graph", action="store_true", help="a network's graph alone, a few megabytes")
     args = parser.parse_args(argv)
     if args.graph and args.name == MODEL:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from benchmarks.gpu.networks import PlanNetwork
 from benchmarks.gpu.plan_files import MODEL, graph_path
+from benchmarks.gpu.runtime import ROOT
 from benchmarks.random_network import write_weights
 from fewstep._runtime import Program as Plan
 from fewstep.api import load, open_model
@@ -28,7 +29,7 @@ from fewstep.export.checkpoint import read_checkpoint
 from fewstep.export.families.family import SizeName
 from fewstep.profile.family import torch_noise
 
-CHECKPOINT = Path(f"recipes/{MODEL}/checkpoints/{MODEL}")
+CHECKPOINT = ROOT / "recipes" / MODEL / "checkpoints" / MODEL
 MODE = "reduce-overhead"  # of torch.compile: its own CUDA graphs
 PLAN = "plan"
 QUICK, SLOW = (PLAN, "eager", "captured", "onnxruntime"), (PLAN, "compiled")

@@ -28,6 +28,7 @@ from benchmarks.gpu.plan_peers import (
     network_inputs,
     network_peers,
 )
+from benchmarks.gpu.requests import check_needed
 from benchmarks.gpu.runtime import ROOT, environment
 from benchmarks.gpu.sanitizer import TOOLS, sanitized
 from benchmarks.gpu.session import Item, Row, Session
@@ -50,16 +51,25 @@ Given = dict[str, NDArray[Any]]
 
 def plans(session: Session) -> Iterator[Item]:
     """What a plan is meant for comes first; torch.compile, which takes longest to get ready, last."""
-    yield MODEL, partial(_model, session, QUICK)
-    yield f"{MODEL} {TOOLS[0]}", partial(_sanitized, session, TOOLS[0])
-    for name in NETWORKS:
-        yield name, partial(_network, session, NETWORKS[name], QUICK)
-    for tool in TOOLS[1:]:
+    networks = {name: network for name, network in NETWORKS.items() if _is_chosen(session, name)}
+    has_model = _is_chosen(session, MODEL)
+    if has_model:
+        yield MODEL, partial(_model, session, QUICK)
+        yield f"{MODEL} {TOOLS[0]}", partial(_sanitized, session, TOOLS[0])
+    for name, network in networks.items():
+        yield name, partial(_network, session, network, QUICK)
+    for tool in TOOLS[1:] if has_model else ():
         yield f"{MODEL} {tool}", partial(_sanitized, session, tool)
-    if not session.dry:
+    if session.dry:
+        return
+    if has_model:
         yield f"{MODEL}: {'+'.join(SLOW)}", partial(_model, session, SLOW)
-        for name in NETWORKS:
-            yield f"{name}: {'+'.join(SLOW)}", partial(_network, session, NETWORKS[name], SLOW)
+    for name, network in networks.items():
+        yield f"{name}: {'+'.join(SLOW)}", partial(_network, session, network, SLOW)
+
+
+def _is_chosen(session: Session, name: str) -> bool:
+    return not session.families or name in session.families
 
 
 def made(session: Session, name: str) -> tuple[Path, dict[str, Any]]:
@@ -99,6 +109,7 @@ def _model(session: Session, names: tuple[str, ...]) -> Iterator[Row]:
 
 
 def _network(session: Session, network: PlanNetwork, names: tuple[str, ...]) -> Iterator[Row]:
+    check_needed()
     path, fields = made(session, network.name)
     plan, memory = opened(session, path)
     size, given = _size(session), network_inputs(network, _size(session))

@@ -21,10 +21,15 @@ def pipelines(session: Session) -> Iterator[Item]:
             yield f"{family} {'+'.join(names)}", partial(_measure, session, family, names)
 
 
-def _measure(session: Session, family: str, names: tuple[str, ...]) -> Iterator[Row]:
+def check_needed() -> None:
+    """Raises ModuleNotFoundError that says how to get what the families' networks are made of."""
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         command = f"pip install --no-index --find-links DIR {' '.join(missing)}"
         raise ModuleNotFoundError(f"{', '.join(missing)} missing: {command}")
+
+
+def _measure(session: Session, family: str, names: tuple[str, ...]) -> Iterator[Row]:
+    check_needed()
     from fewstep.profile.family import family_makers
     from fewstep.profile.marks import Marks
     from fewstep.profile.pipeline import profile_requests

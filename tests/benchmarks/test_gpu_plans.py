@@ -64,6 +64,15 @@ def test_every_plan_is_made_compared_and_timed(tmp_path: Path, monkeypatch: pyte
     assert plan_path(tmp_path, "dit-xl", None, "tiny").exists() and not by["dit-xl", "plan"]["was_there"]
 
 
+def test_plans_are_chosen_and_what_takes_longest_comes_last(tmp_path: Path) -> None:
+    def items(*families: str) -> list[str]:
+        return [name for name, _ in plans.plans(Session("cuda", tmp_path, families=families))]
+
+    assert items("dit-xl") == ["dit-xl", "dit-xl: plan+compiled"] and items("flux-schnell") == []
+    assert items()[:3] == ["toons16", "toons16 memcheck", "sd-turbo"]
+    assert items()[-3:] == [f"{name}: plan+compiled" for name in ("toons16", "sd-turbo", "dit-xl")]
+
+
 def test_a_plan_that_is_there_is_taken(tmp_path: Path) -> None:
     session = Session("cpu", tmp_path, plans=tmp_path)
     path = plan_path(tmp_path, "dit-xl", None, "tiny")

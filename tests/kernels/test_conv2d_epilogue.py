@@ -67,3 +67,9 @@ def test_extremes(activation: Activation | None, device: str) -> None:
     low = [0.0, 0.0] if activation else [-1e4, -60.0]
     expected = torch.tensor([1e4, low[0], 60.0, low[1], float("nan")], dtype=torch.float16, device=device)
     torch.testing.assert_close(y.flatten(), expected, equal_nan=True, rtol=1e-3, atol=1e-6)
+
+
+def test_a_large_picture_s_parts_fit_a_grid() -> None:
+    parts = torch.empty(2, 1, 1024, 1024, 320, device="meta")
+    y = torch.empty(1, 1024, 1024, 320, device="meta").permute(0, 3, 1, 2)
+    assert add_parts_launch(parts, y, Epilogue()).grid == (2**18, 2, 1)

@@ -112,7 +112,7 @@ def test_wide_tiles_end_in_two_goes(N: int, glu: str | None, parts: int, device:
 def test_each_program_walks_over_several_tiles(
     group: int, parts: int, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fewstep.kernels.matmul.multiprocessors", lambda x: 3)
+    monkeypatch.setattr("fewstep.kernels.matmul.multiprocessors", lambda x, arch: 3)
     given = inputs(1, 4 * 16 - 1, 20, 3 * 16 - 3, torch.float32, device, "bias")
     y, launches = matmul_launches(**given, config=SMALL | {"GROUP_M": group, "PARTS": parts})
     assert launches[0].grid == (3, 1, 1)

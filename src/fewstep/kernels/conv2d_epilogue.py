@@ -96,8 +96,8 @@ def _add_parts_kernel(
     BLOCK_N: tl.constexpr,
 ):  # fmt: skip
     b = tl.program_id(2).to(tl.int64)
-    p = tl.program_id(1) * BLOCK_P + tl.arange(0, BLOCK_P)
-    n = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
+    p = tl.program_id(0) * BLOCK_P + tl.arange(0, BLOCK_P)  # a grid's other axes end at 65535
+    n = tl.program_id(1) * BLOCK_N + tl.arange(0, BLOCK_N)
     mask_p, mask_n = p < H * W, n < C_out
 
     part_ptr = parts_ptr + b * stride_pb + p.to(tl.int64)[:, None] * C_out + n[None, :]
@@ -124,5 +124,5 @@ def add_parts_launch(parts: Tensor, y: Tensor, epilogue: Epilogue, config: Confi
         "PARTS": PARTS, "H": H, "W": W, "C_out": C_out,
         "stride_ps": parts.stride(0), "stride_pb": parts.stride(1),
     } | epilogue.args(y)  # fmt: skip
-    grid = (triton.cdiv(C_out, config["BLOCK_N"]), triton.cdiv(H * W, config["BLOCK_P"]), B)
+    grid = (triton.cdiv(H * W, config["BLOCK_P"]), triton.cdiv(C_out, config["BLOCK_N"]), B)
     return launch(_add_parts_kernel, grid, args, {"ACTIVATION": epilogue.activation} | config)

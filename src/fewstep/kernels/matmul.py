@@ -146,7 +146,7 @@ def matmul_launches(
     M, N, K = task.sizes
     y = torch.empty((*a.shape[:-1], N), dtype=a.dtype, device=a.device)
     arch = arch or architecture(a)
-    is_tma, sms = arch >= 90 and task.suits_tma(), multiprocessors(a)
+    is_tma, sms = arch >= 90 and task.suits_tma(), multiprocessors(a, arch)
     chosen = config or tuned("matmul", task.key, arch)
     if chosen is None:
         chosen = choose(
@@ -192,7 +192,7 @@ def _add_parts(task: Problem, parts: Tensor, y: Tensor) -> Launch:
         "ACTIVATION": task.activation,
         "IS_ONE_SAMPLE": task.is_one_sample(config["BLOCK_M"]),
     }
-    grid = (triton.cdiv(N, config["BLOCK_N"]), triton.cdiv(M, config["BLOCK_M"]), 1)
+    grid = (triton.cdiv(M, config["BLOCK_M"]), triton.cdiv(N, config["BLOCK_N"]), 1)
     return Launch(add_parts_kernel, grid, args, absent | constants | config)
 
 

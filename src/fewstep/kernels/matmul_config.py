@@ -9,6 +9,7 @@ from torch import Tensor
 from fewstep.kernels.tuned import Config
 
 SHARED = {80: 163, 90: 227, 100: 227}  # KiB that a program may have; 99 elsewhere
+MULTIPROCESSORS = {80: 108, 86: 84, 89: 128, 90: 132, 100: 148, 120: 170}  # A100, RTX 3090 Ti, 4090, H200, B200, 5090
 CLOCKS_PER_TILE = 1500  # to fill the pipeline and to write the tile
 CLOCKS_PER_LAUNCH = 4000
 
@@ -22,9 +23,11 @@ def estimate(M: int, N: int, K: int, sms: int, BLOCK_M: int, BLOCK_N: int, PARTS
     return clocks + (PARTS > 1) * (CLOCKS_PER_LAUNCH + M * N * PARTS * 8 / 2600)
 
 
-def multiprocessors(x: Tensor) -> int:
-    """Of x's device; an H200's where there is none."""
-    return torch.cuda.get_device_properties(x.device).multi_processor_count if x.is_cuda else 132
+def multiprocessors(x: Tensor, arch: int) -> int:
+    """Of x's device; where there is none, of the GPU of MULTIPROCESSORS."""
+    if x.is_cuda:
+        return int(torch.cuda.get_device_properties(x.device).multi_processor_count)
+    return MULTIPROCESSORS.get(arch, MULTIPROCESSORS[90])
 
 
 def choose(M: int, N: int, K: int, *, itemsize: int, halves: int, arch: int, sms: int, tma: bool) -> Config:

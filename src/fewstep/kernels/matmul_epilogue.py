@@ -59,7 +59,7 @@ def add_parts_kernel(
     BLOCK_N: tl.constexpr,
 ):  # fmt: skip
     """parts: float32 (PARTS, M, N)."""
-    m0, n0 = tl.program_id(1) * BLOCK_M, tl.program_id(0) * BLOCK_N
+    m0, n0 = tl.program_id(0) * BLOCK_M, tl.program_id(1) * BLOCK_N  # a grid's other axes end at 65535
     m, n = m0 + tl.arange(0, BLOCK_M), n0 + tl.arange(0, BLOCK_N)
     at = parts_ptr + m.to(tl.int64)[:, None] * N + n[None, :]
     mask = (m < M)[:, None] & (n < N)[None, :]

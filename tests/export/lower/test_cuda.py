@@ -8,6 +8,8 @@ from run_program import Machine
 
 from fewstep.errors import LoweringError
 from fewstep.export.lower.assemble import Header, assemble
+from fewstep.export.lower.cuda.describe import Target
+from fewstep.export.lower.cuda.launches import with_launches
 from fewstep.export.lower.draft import Draft, DraftStage, complete
 from fewstep.export.lower.memory import plan_memory
 from fewstep.export.lower.program import Program, Value
@@ -229,6 +231,14 @@ REFUSED: dict[str, tuple[Draft, str]] = {
         "x: expected dtype float16 or bfloat16 or float32, got int64",
     ),
 }
+
+
+def test_a_grid_that_no_device_has_names_its_node(device: str) -> None:
+    large = (1024, 2, 1024, 4)
+    inputs, outputs = [view(*large, order=LAST), weight(2, 1, 3, 3)], [view(*large, order=LAST)]
+    program = network(draft("conv2d", inputs, outputs, groups=2, **CONV))
+    with pytest.raises(LoweringError, match=r"node conv2d: conv2d on sm_90: .*got \(1, 1, 131072\): compile it for a"):
+        with_launches(program, weights(program), [Target(90)], lambda bound, operands: {})
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -22,6 +22,7 @@ from fewstep.kernels.aot_image import Job, compile_all
 
 Parameters = Callable[[Bound, Operands], Mapping[str, Any]]
 Progress = Callable[[str], None]
+MOST_PROGRAMS = (2**31 - 1, 65535, 65535)  # along each axis of a grid
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,11 @@ def with_launches(
     def _launches(op: Op, target: Target, folded: Value | None) -> Iterator[Mapping[str, Any]]:
         described, operands = describe(op, numbers, target, folded)
         for bound in described:
+            if any(size > most for size, most in zip(bound.launch.grid, MOST_PROGRAMS, strict=True)):
+                raise LoweringError(
+                    f"{_place(op, target)}: expected a grid of at most {MOST_PROGRAMS}, got {bound.launch.grid}: "
+                    "compile it for a smaller batch or picture"
+                )
             try:
                 yield launch(bound, operands)
             except InputError as error:
