@@ -29,8 +29,18 @@ class GraphClock:
         self._library = ctypes.CDLL(self.driver)
         self._library.graph_milliseconds.restype = ctypes.c_float
 
+    def stop(self) -> None:
+        """From now on a launch has no events around it."""
+        self._set(0)
+
+    def start(self) -> None:
+        self._set(1)
+
+    def _set(self, is_timed: int) -> None:
+        ctypes.c_int.in_dll(self._library, "is_timed").value = is_timed
+
     def seconds(self) -> float:
-        """Of the last graph. Raises BackendError where none was launched, or with the driver's error."""
+        """Of the last graph that was timed. Raises BackendError where none was launched, or with the driver's error."""
         milliseconds = float(self._library.graph_milliseconds())
         if milliseconds < 0:
             raise BackendError(f"the graph's clock: expected a graph that was launched, got error {-milliseconds:.0f}")

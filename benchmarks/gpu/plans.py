@@ -213,11 +213,15 @@ def _host(session: Session, name: str, path: Path, given: Given, steps: int) -> 
     outputs = ["images"] if name == MODEL else None
     requests = 3 if session.dry else REQUESTS
     walls, device = list[float](), list[float]()
+    if clock is not None:
+        clock.start()
     for _ in range(requests):
         began = time.perf_counter()
         plan.run(given, steps, outputs)
         walls.append(time.perf_counter() - began)
         device += [] if clock is None else [clock.seconds()]
+    if clock is not None:
+        clock.stop()
     began = time.perf_counter()
     for _ in range(requests):
         plan.run(given, steps, outputs)

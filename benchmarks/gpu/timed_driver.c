@@ -9,11 +9,13 @@ extern int cuEventRecord(void* event, void* stream);
 extern int cuEventSynchronize(void* event);
 extern int cuEventElapsedTime(float* milliseconds, void* start, void* end);
 
+int is_timed = 1;
 static void *start, *end;
 
 int cuGraphLaunch(void* executable, void* stream) {
   static int (*launch)(void*, void*);
   if (launch == NULL) launch = (int (*)(void*, void*))dlsym(RTLD_NEXT, "cuGraphLaunch");
+  if (!is_timed) return launch(executable, stream);
   int result = 0;
   if (end == NULL && ((result = cuEventCreate(&start, 0)) != 0 || (result = cuEventCreate(&end, 0)) != 0)) return result;
   if ((result = cuEventRecord(start, stream)) != 0) return result;

@@ -145,6 +145,12 @@ def test_the_clock_times_the_graph_and_leaves_the_driver_as_it_is(driver: Path) 
     assert clock.seconds() == 2.5e-3
     library.cuGraphLaunch(None, ctypes.c_void_p(1))
     assert clock.seconds() == 4e-3
+    clock.stop()
+    library.cuGraphLaunch(None, None)
+    assert clock.seconds() == 4e-3
+    clock.start()
+    library.cuGraphLaunch(None, None)
+    assert clock.seconds() == 2.5e-3
 
 
 def test_a_clock_without_a_driver_says_so(tmp_path: Path) -> None:
