@@ -149,3 +149,9 @@ def test_the_compilers_own_images_are_read() -> None:
         plan = draft(cubin, [launch(kinds, name, int(architecture))], [int(architecture)])
         _runtime.check_plan(plan.bytes())
         assert "expected 4 bytes of the kernel" in refusal(plan, {"params/1/kind": "i64"})
+
+
+def test_an_operation_has_room_for_256_products_on_each_architecture() -> None:
+    many = [launch(PARAMS, architecture=architecture) for architecture in (80, 90) for _ in range(4 * 256)]
+    _runtime.check_plan(draft(image(SIZES), many, [80, 90]).bytes())
+    assert "expected at most 16384 items" in refusal(draft(image(SIZES), many * 9, [80, 90]))

@@ -9,7 +9,8 @@
 namespace fewstep {
 namespace {
 
-constexpr std::size_t kMostInstructions = 256, kMostAttributeItems = 16, kMostText = 64, kMostLaunches = 64;
+constexpr std::size_t kMostInstructions = 256, kMostAttributeItems = 16, kMostText = 64;
+constexpr std::size_t kMostLaunches = 1 << 14;  // of each architecture some for each product or group, at most 256
 
 std::vector<std::int32_t> operands(const Place& place, const Json& json, const Plan& plan, std::size_t fewest,
                                    std::size_t most, bool nullable) {
