@@ -37,6 +37,15 @@ struct Node {
   std::string_view key;
 };
 
+template <typename Type>
+bool is(const Node& node) {
+  return node.json->as<Type>() != nullptr;
+}
+
+bool is_address(const Node& node) {
+  return node.key == "offset" || node.key == "row" || node.key == "step" || node.key == "buffer";
+}
+
 class Mutator {
  public:
   Mutator(PlanFile& file, unsigned seed) : file_(file), random_(seed) {}
@@ -48,7 +57,8 @@ class Mutator {
     nodes_.clear();
     collect(file_.program, "");
     if (below(8) == 0) return overlay();
-    const Node node = below(2) == 0 ? nodes_[below(nodes_.size())] : of_some_part();
+    const std::size_t where = below(4);
+    const Node node = where == 0 ? among(is_address) : where == 1 ? of_some_part() : nodes_[below(nodes_.size())];
     if (below(4) == 0) return copy(node);
     if (auto* whole = std::get_if<std::int64_t>(&node.json->value)) return number(*whole, node.key);
     if (auto* list = std::get_if<Json::Array>(&node.json->value)) return change_list(*list);
@@ -108,13 +118,10 @@ class Mutator {
   }
 
   template <typename Condition>
-  Node pick(Condition condition, Node otherwise) {
-    const std::size_t first = below(nodes_.size());
-    for (std::size_t i = 0; i < nodes_.size(); ++i) {
-      const Node& node = nodes_[(first + i) % nodes_.size()];
-      if (condition(*node.json)) return node;
-    }
-    return otherwise;
+  Node among(Condition condition) {
+    std::vector<Node> found;
+    std::copy_if(nodes_.begin(), nodes_.end(), std::back_inserter(found), condition);
+    return found.empty() ? nodes_[0] : found[below(found.size())];
   }
 
   // What another place of the same key has: an offset for an offset, a shape for a shape.
@@ -148,12 +155,12 @@ class Mutator {
         whole = static_cast<std::int64_t>(64 * below(64));
         break;
       case 6: {  // as long as some list, so that it is one past its end
-        const Node list = pick([](const Json& json) { return json.as<Json::Array>() != nullptr; }, nodes_[0]);
+        const Node list = among(is<Json::Array>);
         if (const auto* items = list.json->as<Json::Array>()) whole = static_cast<std::int64_t>(items->size());
         break;
       }
       default: {
-        const Node other = pick([](const Json& json) { return json.as<std::int64_t>() != nullptr; }, nodes_[0]);
+        const Node other = among(is<std::int64_t>);
         if (const auto* found = other.json->as<std::int64_t>()) whole = *found;
       }
     }
@@ -197,7 +204,7 @@ class Mutator {
       members.erase(members.begin() + static_cast<std::ptrdiff_t>(below(members.size())));
       return;
     }
-    const Node other = pick([](const Json& json) { return json.as<Json::Object>() != nullptr; }, nodes_[0]);
+    const Node other = among(is<Json::Object>);
     const auto* theirs = other.json->as<Json::Object>();
     if (theirs == nullptr || theirs->empty()) return;
     const Json::Member chosen = (*theirs)[below(theirs->size())];

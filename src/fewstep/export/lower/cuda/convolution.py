@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 
 from fewstep.export.lower.cuda.steps import Steps
@@ -36,9 +37,8 @@ def conv2d(steps: Steps, inputs: list[Tensor | None], outputs: list[Tensor]) -> 
         y = _dense(steps, x, weight, bias, embedding, residual, y)
     elif groups > MAX_GROUPS:
         raise steps.refuse(f"expected at most {MAX_GROUPS} groups, got {groups}")
-    elif y is None:
-        raise steps.refuse(f"expected channels last where there are groups, got strides {tuple(out.stride())}")
     else:
+        y = torch.empty_like(out, memory_format=torch.channels_last) if y is None else y
         slices = [(None,) * groups if t is None else t.chunk(groups, 1) for t in (embedding, residual)]
         rows = [(None,) * groups if t is None else t.chunk(groups) for t in (weight, bias)]
         for part in zip(x.chunk(groups, 1), *rows, *slices, y.chunk(groups, 1), strict=True):
