@@ -159,6 +159,24 @@ void test_two_devices() {
   check_clean();
 }
 
+// Memory of a device that is closed is free at once; where it is of a pool it goes in the stream's order.
+void test_memory() {
+  for (const bool pools : {true, false}) {
+    fake_cuda::reset({.pools = pools});
+    const Generation made = make_generation();
+    {
+      const auto first = open(made);
+      const std::size_t held = fake_cuda::device_bytes();
+      CHECK(contains(open(made)->describe(), pools ? "\"memory_pool\": true" : "\"memory_pool\": false"));
+      CHECK(fake_cuda::device_bytes() == held);
+      CHECK(fake_cuda::count("cuMemFreeAsync") == (pools ? 2 : 0));
+      CHECK(fake_cuda::count("cuMemFree") == (pools ? 0 : 2));
+      CHECK(request(*first, made, 2, kX, kY) == made.expected(2, kX, kY));
+    }
+    check_clean();
+  }
+}
+
 // A tensor map of half the rows of a block, on shared memory that has to be asked for; and as a cluster of two.
 void test_tensor_maps() {
   for (const bool cluster : {false, true}) {
@@ -239,5 +257,6 @@ int main() {
   test_packing();
   test_what_a_caller_does_wrong();
   test_two_devices();
+  test_memory();
   test_tensor_maps();
 }

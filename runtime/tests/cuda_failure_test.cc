@@ -82,8 +82,14 @@ bool is_giving_back(const std::string& function) {
          contains(function, "Unload") || contains(function, "CtxP");
 }
 
-bool walk_to(const Generation& made, const Error& error, long call, bool graph, int major) {
-  fake_cuda::reset({.major = major});
+struct Way {
+  bool graph;
+  fake_cuda::Settings settings;
+};
+
+bool walk_to(const Generation& made, const Error& error, long call, const Way& way) {
+  const bool graph = way.graph;
+  fake_cuda::reset(way.settings);
   fake_cuda::inject(call, error.code);
   int failures = 0;
   bool absorbed = false, destroying = false;
@@ -138,10 +144,12 @@ void test_fallback() {
 
 int main() {
   const Generation made = make_generation({80, 90}, 80);
-  for (const auto& [graph, major] : {std::pair(true, 9), std::pair(false, 9), std::pair(false, 10)}) {
+  // As one graph with images of its own; launch by launch with memory of no pool; with PTX.
+  const Way ways[] = {{true, {}}, {false, {.pools = false}}, {false, {.major = 10}}};
+  for (const Way& way : ways) {
     for (const Error& error : kErrors) {
       long call = 1;
-      while (walk_to(made, error, call, graph, major)) ++call;
+      while (walk_to(made, error, call, way)) ++call;
       CHECK(call > 60);
       std::printf("error %d: %ld calls\n", error.code, call - 1);
     }

@@ -56,7 +56,8 @@ struct Copy2d {
 
 constexpr int kMemoryHost = 1, kMemoryDevice = 2;
 
-constexpr int kComputeCapabilityMajor = 75, kComputeCapabilityMinor = 76, kSharedPerBlockOptin = 97;  // of a device
+constexpr int kComputeCapabilityMajor = 75, kComputeCapabilityMinor = 76, kSharedPerBlockOptin = 97,
+              kMemoryPoolsSupported = 115;  // of a device
 
 // Of a function.
 constexpr int kMaxThreadsPerBlock = 0, kStaticShared = 1, kMaxDynamicShared = 8, kNonPortableCluster = 14;

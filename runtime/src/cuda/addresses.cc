@@ -39,8 +39,8 @@ std::size_t bytes_of_weights(const Plan& plan, const std::vector<std::size_t>& o
 
 Addresses::Addresses(Stream& stream, const Plan& plan)
     : offsets_(offsets_of_weights(plan)),
-      weights_(stream.context(), bytes_of_weights(plan, offsets_), "the weights"),
-      arena_(stream.context(), static_cast<std::size_t>(plan.arena), "the arena") {
+      weights_(stream, bytes_of_weights(plan, offsets_), "the weights"),
+      arena_(stream, static_cast<std::size_t>(plan.arena), "the arena") {
   std::vector<Segment> segments;
   for (std::size_t i = 0; i < offsets_.size(); ++i) {
     if (offsets_[i] != kUnused) segments.push_back({weights_.address() + offsets_[i], plan.weights[i].bytes});

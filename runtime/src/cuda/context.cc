@@ -10,6 +10,7 @@ Context::Context(Driver& driver, int index) : driver_(driver), index_(index) {
   name_ = name;
   architecture_ = 10 * attribute(kComputeCapabilityMajor) + attribute(kComputeCapabilityMinor);
   shared_ = attribute(kSharedPerBlockOptin);
+  has_pools_ = attribute(kMemoryPoolsSupported) != 0;
   driver_.check(driver_->primary_retain(&handle_, device_), "cuDevicePrimaryCtxRetain");
 }
 

@@ -35,6 +35,7 @@ class Context {
   const std::string& name() const noexcept { return name_; }
   int architecture() const noexcept { return architecture_; }  // 90 for sm_90
   int shared() const noexcept { return shared_; }              // bytes that one block may use
+  bool has_pools() const noexcept { return has_pools_; }       // memory can be had and given back in a stream's order
 
   template <typename F>
   void release(F&& give_back) const noexcept {
@@ -54,6 +55,7 @@ class Context {
   DeviceHandle device_ = 0;
   std::string name_;
   int architecture_ = 0, shared_ = 0;
+  bool has_pools_ = false;
   ContextHandle handle_ = nullptr;
 };
 

@@ -35,6 +35,7 @@ std::string describe_device(const Described& device) {
       .add("driver", device.context.driver().version())
       .add("arena", device.addresses.arena_bytes())
       .add("weights", device.addresses.weight_bytes())
+      .add("memory_pool", std::string(device.context.has_pools() ? "true" : "false"))
       .add("pinned", device.inputs.bytes() + device.outputs.bytes())
       .add("modules", device.stages.modules().count())
       .add("compiled_by_driver", device.stages.modules().compiled())

@@ -41,6 +41,8 @@ void load_all(const Loader& load, Functions& f) {
   load(f.mem_get_info, "cuMemGetInfo_v2");
   load(f.mem_alloc, "cuMemAlloc_v2");
   load(f.mem_free, "cuMemFree_v2");
+  load(f.mem_alloc_async, "cuMemAllocAsync");
+  load(f.mem_free_async, "cuMemFreeAsync");
   load(f.mem_host_alloc, "cuMemHostAlloc");
   load(f.mem_free_host, "cuMemFreeHost");
   load(f.copy_to_device, "cuMemcpyHtoDAsync_v2");

@@ -21,6 +21,8 @@ struct Functions {
   Result (*mem_get_info)(std::size_t* free, std::size_t* total);
   Result (*mem_alloc)(Address* address, std::size_t bytes);
   Result (*mem_free)(Address address);
+  Result (*mem_alloc_async)(Address* address, std::size_t bytes, StreamHandle stream);
+  Result (*mem_free_async)(Address address, StreamHandle stream);
   Result (*mem_host_alloc)(void** data, std::size_t bytes, unsigned flags);
   Result (*mem_free_host)(void* data);
   Result (*copy_to_device)(Address target, const void* source, std::size_t bytes, StreamHandle stream);

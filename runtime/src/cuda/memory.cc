@@ -14,11 +14,11 @@ std::string asked(const char* what, std::size_t bytes, const char* kind) {
 
 }  // namespace
 
-DeviceMemory::DeviceMemory(const Context& context, std::size_t bytes, const char* what)
-    : context_(context), bytes_(bytes) {
+DeviceMemory::DeviceMemory(const Stream& stream, std::size_t bytes, const char* what) : stream_(stream), bytes_(bytes) {
   if (bytes == 0) return;
-  Driver& driver = context.driver();
-  const Result result = driver->mem_alloc(&address_, bytes);
+  Driver& driver = stream.driver();
+  const Result result = stream.context().has_pools() ? driver->mem_alloc_async(&address_, bytes, stream.handle())
+                                                     : driver->mem_alloc(&address_, bytes);
   if (result == 0) return;
   std::string message = asked(what, bytes, "device");
   std::size_t free = 0, total = 0;
@@ -29,7 +29,15 @@ DeviceMemory::DeviceMemory(const Context& context, std::size_t bytes, const char
 }
 
 DeviceMemory::~DeviceMemory() {
-  if (address_ != 0) context_.release([this] { context_.driver()->mem_free(address_); });
+  if (address_ == 0) return;
+  stream_.context().release([this] {
+    Driver& driver = stream_.driver();
+    if (stream_.context().has_pools()) {
+      driver->mem_free_async(address_, stream_.handle());
+    } else {
+      driver->mem_free(address_);
+    }
+  });
 }
 
 PinnedMemory::PinnedMemory(const Context& context, std::size_t bytes, const char* what)

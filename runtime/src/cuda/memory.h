@@ -3,15 +3,18 @@
 #include <cstddef>
 #include <span>
 
-#include "cuda/context.h"
+#include "cuda/stream.h"
 
 namespace fewstep::cuda {
 
 // A block of the device's memory, aligned to 256, whose start does not move. what: for the error that says how much
 // was asked for.
+//
+// 1. Where the device has pools it is from the device's own, and goes back when the stream has come to that: no other
+//    stream waits for it. Else it goes back at once, and the device waits for all of them.
 class DeviceMemory {
  public:
-  DeviceMemory(const Context& context, std::size_t bytes, const char* what);
+  DeviceMemory(const Stream& stream, std::size_t bytes, const char* what);
   ~DeviceMemory();
   DeviceMemory(const DeviceMemory&) = delete;
   DeviceMemory& operator=(const DeviceMemory&) = delete;
@@ -20,7 +23,7 @@ class DeviceMemory {
   std::size_t bytes() const noexcept { return bytes_; }
 
  private:
-  const Context& context_;
+  const Stream& stream_;
   std::size_t bytes_;
   Address address_ = 0;
 };

@@ -9,7 +9,10 @@ Stream::Stream(const Context& context) : context_(context) {
 }
 
 Stream::~Stream() {
-  context_.release([this] { driver()->stream_destroy(handle_); });
+  context_.release([this] {
+    const Result result = driver()->stream_synchronize(handle_);  // memory given back in its order is back
+    if (result == 0 || fault_of(result) != Fault::fatal) driver()->stream_destroy(handle_);
+  });
 }
 
 void Stream::settle() {

@@ -46,8 +46,11 @@ FAKE_CUDA_EXPORT Result cuDeviceGetName(char* name, int size, int) {
 FAKE_CUDA_EXPORT Result cuDeviceGetAttribute(int* value, int attribute, int) {
   if (const Result result = enter("cuDeviceGetAttribute"); result != 0) return result;
   const Settings& settings = state().settings;
-  if (attribute != 75 && attribute != 76 && attribute != 97) return kInvalidValue;
-  *value = attribute == 75 ? settings.major : attribute == 76 ? settings.minor : settings.shared;
+  const std::map<int, int> values{
+      {75, settings.major}, {76, settings.minor}, {97, settings.shared}, {115, settings.pools ? 1 : 0}};
+  const auto found = values.find(attribute);
+  if (found == values.end()) return kInvalidValue;
+  *value = found->second;
   return 0;
 }
 

@@ -15,6 +15,7 @@ namespace fake_cuda {
 struct Settings {
   int version = 13000, devices = 1, major = 9, minor = 0, shared = 227 * 1024;
   std::size_t memory = std::size_t{1} << 30;
+  bool pools = true;
 };
 
 struct LaunchRecord {

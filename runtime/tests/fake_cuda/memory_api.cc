@@ -25,7 +25,7 @@ Result give_back(std::map<std::uintptr_t, std::size_t>& memory, std::uintptr_t s
   State& s = state();
   if (s.lost != 0) return result;
   const auto found = memory.find(start);
-  if (found == memory.end()) {
+  if (found == memory.end() || s.pooled.contains(start)) {
     s.violate(std::string(function) + " of what was not allocated");
     return kInvalidValue;
   }
@@ -85,6 +85,32 @@ FAKE_CUDA_EXPORT Result cuMemAlloc_v2(Address* address, std::size_t bytes) {
 }
 
 FAKE_CUDA_EXPORT Result cuMemFree_v2(Address address) { return give_back(state().device_memory, address, "cuMemFree"); }
+
+// The memory is there at once; it goes when the stream comes to that.
+FAKE_CUDA_EXPORT Result cuMemAllocAsync(Address* address, std::size_t bytes, void* stream) {
+  if (const Result result = enter_outside("cuMemAllocAsync"); result != 0) return result;
+  State& s = state();
+  if (bytes == 0 || !s.settings.pools) return kInvalidValue;
+  if (!s.streams.contains(stream)) return kInvalidHandle;
+  if (bytes > s.settings.memory - s.used()) return kOutOfMemory;
+  *address = number(allocate(bytes));
+  s.device_memory.emplace(*address, bytes);
+  s.pooled.insert(*address);
+  return 0;
+}
+
+FAKE_CUDA_EXPORT Result cuMemFreeAsync(Address address, void* stream) {
+  const Result result = enter_outside("cuMemFreeAsync");
+  State& s = state();
+  if (s.lost != 0) return result;
+  const auto found = s.streams.find(stream);
+  if (found == s.streams.end() || s.pooled.erase(address) == 0) {
+    s.violate("cuMemFreeAsync of what was not allocated, or into no stream");
+    return kInvalidValue;
+  }
+  submit(*found->second, {.kernel = nullptr, .params = nullptr, .copy = {}, .freed = address});
+  return result;
+}
 
 FAKE_CUDA_EXPORT Result cuMemHostAlloc(void** data, std::size_t bytes, unsigned) {
   if (const Result result = enter_outside("cuMemHostAlloc"); result != 0) return result;

@@ -23,6 +23,7 @@ void State::drop_all() {
   for (const auto& [start, bytes] : device_memory) std::free(reinterpret_cast<void*>(start));
   for (const auto& [start, bytes] : host_memory) std::free(reinterpret_cast<void*>(start));
   device_memory.clear();
+  pooled.clear();
   host_memory.clear();
   kernels.clear();
   modules.clear();

@@ -35,11 +35,12 @@ struct Module {
   std::map<std::string, Kernel> kernels;
 };
 
-// One launch or one copy.
+// One launch, one copy, or memory given back.
 struct Work {
   const Kernel* kernel = nullptr;
   std::shared_ptr<const Bytes> params;
   fewstep::cuda::Copy2d copy{};
+  std::uintptr_t freed = 0;  // memory of the pool
 };
 
 struct Graph {
@@ -65,6 +66,7 @@ struct State {
   int retained = 0;
   std::vector<const void*> current;
   std::map<std::uintptr_t, std::size_t> device_memory, host_memory;  // start -> bytes
+  std::set<std::uintptr_t> pooled;                                   // of the device's memory
   std::set<const void*> kernels;
   std::map<const void*, std::unique_ptr<Module>> modules;
   std::map<const void*, std::unique_ptr<Stream>> streams;

@@ -38,6 +38,9 @@ FAKE_CUDA_EXPORT Result cuStreamCreate(void** stream, unsigned flags) {
 
 FAKE_CUDA_EXPORT Result cuStreamDestroy_v2(void* stream) {
   const Result result = enter_outside("cuStreamDestroy");
+  if (const Stream* found = stream_of(stream); found != nullptr && state().lost == 0 && !found->queue.empty()) {
+    state().violate("a stream destroyed that is at work");
+  }
   return destroy(state().streams, stream, result, "cuStreamDestroy");
 }
 

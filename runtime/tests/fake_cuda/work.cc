@@ -1,3 +1,4 @@
+#include <cstdlib>
 #include <cstring>
 
 #include "fake_cuda/state.h"
@@ -95,6 +96,11 @@ void run_kernel(const Kernel& kernel, const Bytes& params) {
 
 void carry_out(const Work& work) {
   if (work.kernel != nullptr) return run_kernel(*work.kernel, *work.params);
+  if (work.freed != 0) {
+    std::free(reinterpret_cast<void*>(work.freed));
+    state().device_memory.erase(work.freed);
+    return;
+  }
   const fewstep::cuda::Copy2d& rows = work.copy;
   const auto* source = rows.source_type == 2 ? reinterpret_cast<const std::byte*>(rows.source_device)
                                              : static_cast<const std::byte*>(rows.source_host);
