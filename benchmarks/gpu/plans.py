@@ -114,7 +114,7 @@ def _network(session: Session, network: PlanNetwork, names: tuple[str, ...]) -> 
     plan, memory = opened(session, path)
     size, given = _size(session), network_inputs(network, _size(session))
     module = network.make(size, session.device)
-    with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         exact = module(*network.size(size).inputs(session.device)).double().cpu()
     layout = torch.channels_last if network.is_last else torch.contiguous_format
     module = module.to(torch.float16, memory_format=layout)  # type: ignore[call-overload]
