@@ -28,13 +28,15 @@ def in_a_fresh_interpreter(code: str) -> str:
 
 
 def test_import_is_light() -> None:
+    """Beside numpy's own import, which a busy machine slows as much."""
     code = (
-        "import time, sys; start = time.process_time(); import fewstep; spent = time.process_time() - start\n"
-        "import json; print(json.dumps([spent, sorted(sys.modules)]))"
+        "import time, sys, json; start = time.process_time(); import numpy; numpy_is_in = time.process_time()\n"
+        "import fewstep; end = time.process_time()\n"
+        "print(json.dumps([(end - numpy_is_in) / (numpy_is_in - start), sorted(sys.modules)]))"
     )
     runs = [json.loads(in_a_fresh_interpreter(code)) for _ in range(3)]
     assert not HEAVY & set(runs[0][1])
-    assert min(spent for spent, _ in runs) < 0.3
+    assert min(share for share, _ in runs) < 1
 
 
 def test_the_public_names_are_there_and_nothing_else() -> None:
