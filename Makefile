@@ -13,7 +13,7 @@ export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: picture test lint layout types cpp fuzz lines pytest bench aot mutants format stub clean distclean
+.PHONY: picture test lint layout types cpp fuzz lines pytest bench aot mutants families format stub clean distclean
 .NOTPARALLEL:
 
 picture: $(VENV)/.base
@@ -62,6 +62,9 @@ aot: $(VENV)/.dev
 
 mutants: $(VENV)/.dev
 	$(BIN)/python tests/mutants.py
+
+families: $(VENV)/.dev
+	$(BIN)/python tests/family_coverage.py
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix

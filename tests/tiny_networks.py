@@ -1,79 +1,24 @@
-"""Tiny networks of random weights as diffusers has them, one for each way that families are built, as ONNX."""
+"""Tiny networks of random weights of every family, as diffusers has them and as ONNX."""
 
-import contextlib
-import io
-import logging
-import warnings
+import json
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 import torch
+from numpy.typing import NDArray
+from real_rotation import GRID, TEXT, real_rotation
 from torch import Tensor, nn
 
-Call = tuple[Callable[..., Tensor], tuple[Tensor, ...]]
+from fewstep.export.graph import export_graph
 
-CROSS: dict[str, Any] = {
-    "sample_size": 16,
-    "layers_per_block": 1,
-    "block_out_channels": [8, 16],
-    "norm_num_groups": 4,
-    "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
-    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
-    "cross_attention_dim": 16,
-    "attention_head_dim": [1, 2],
-    "use_linear_projection": True,
-}
-PIXELS: dict[str, Any] = {
-    "sample_size": 16,
-    "layers_per_block": 1,
-    "num_class_embeds": 10,
-    "block_out_channels": [8, 16],
-    "attention_head_dim": 8,
-    "down_block_types": ["ResnetDownsampleBlock2D", "AttnDownBlock2D"],
-    "up_block_types": ["AttnUpBlock2D", "ResnetUpsampleBlock2D"],
-    "resnet_time_scale_shift": "scale_shift",
-    "norm_num_groups": 4,
-    "attn_norm_num_groups": 4,
-    "upsample_type": "resnet",
-    "downsample_type": "resnet",
-}
-STREAMS: dict[str, Any] = {
-    "patch_size": 1,
-    "in_channels": 16,
-    "num_layers": 1,
-    "num_single_layers": 1,
-    "attention_head_dim": 16,
-    "num_attention_heads": 2,
-    "joint_attention_dim": 16,
-    "pooled_projection_dim": 16,
-    "axes_dims_rope": [4, 4, 8],
-    "guidance_embeds": False,
-}
-PATCHES: dict[str, Any] = {
-    "num_attention_heads": 2,
-    "attention_head_dim": 8,
-    "in_channels": 4,
-    "out_channels": 8,
-    "num_layers": 1,
-    "sample_size": 8,
-    "patch_size": 2,
-    "num_embeds_ada_norm": 10,
-}
-VAE: dict[str, Any] = {
-    "block_out_channels": [4, 8],
-    "norm_num_groups": 2,
-    "sample_size": 16,
-    "down_block_types": ["DownEncoderBlock2D"] * 2,
-    "up_block_types": ["UpDecoderBlock2D"] * 2,
-}
-CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
-    "unet": ("UNet2DConditionModel", CROSS),
-    "pixels": ("UNet2DModel", PIXELS),
-    "streams": ("FluxTransformer2DModel", STREAMS),
-    "patches": ("DiTTransformer2DModel", PATCHES),
-    "decoder": ("AutoencoderKL", VAE),
-}
+B = 2
+DECODE, ENCODE = ".decode", ".encode"
+CONFIGS: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "data" / "tiny_configs.json").read_text())
+draw = torch.randn
 
 
 class Called(nn.Module):
@@ -81,43 +26,124 @@ class Called(nn.Module):
         super().__init__()
         self.network, self.call = network, call
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return self.call(self.network, *inputs)
+    def forward(
+        self,
+        x0: Tensor,
+        x1: Tensor | None = None,
+        x2: Tensor | None = None,
+        x3: Tensor | None = None,
+        x4: Tensor | None = None,
+        x5: Tensor | None = None,
+    ) -> Tensor:
+        """Of named inputs, as torch.export tells dynamic shapes by them."""
+        given = (x for x in (x0, x1, x2, x3, x4, x5) if x is not None)
+        return self.call(self.network, *given)
 
 
-def calls() -> dict[str, Call]:
-    drawn, one = torch.randn, torch.ones(1)
-    places = torch.cartesian_prod(*map(torch.arange, (1, 4, 4))).float()
-    return {
-        "unet": (lambda m, *x: m(*x, return_dict=False)[0], (drawn(1, 4, 16, 16), one, drawn(1, 7, 16))),
-        "pixels": (lambda m, *x: m(*x, return_dict=False)[0], (drawn(1, 3, 16, 16), one, one.long())),
-        "streams": (
-            lambda m, *x: m(*x, img_ids=places, txt_ids=torch.zeros(7, 3), return_dict=False)[0],
-            (drawn(1, 16, 16), drawn(1, 7, 16), drawn(1, 16), one),
-        ),
-        "patches": (lambda m, *x: m(*x, return_dict=False)[0], (drawn(1, 4, 8, 8), one.long(), one.long())),
-        "decoder": (lambda m, z: m.decode(z, return_dict=False)[0], (drawn(1, 4, 8, 8),)),
-    }
+@dataclass(frozen=True)
+class Tiny:
+    """inputs: the network's, by name, for two images. any_batch: whether its ONNX is for any number of them."""
+
+    network: Called
+    inputs: dict[str, Tensor]
+    any_batch: bool
+
+    def run(self) -> NDArray[np.float32]:
+        with torch.no_grad():
+            found: NDArray[np.float32] = self.network(*self.inputs.values()).numpy()
+        return found
+
+    def export(self, opset: int) -> ir.Model:
+        """Takes some seconds."""
+        with real_rotation(self.network.network):
+            return ir.from_proto(export_graph(self.network, self.inputs, "y", opset=opset, any_batch=self.any_batch))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        return {name: value.numpy() for name, value in self.inputs.items()}
 
 
-def export_tiny(name: str, opset: int) -> ir.Model:
-    """One of CONFIGS; nothing of its weights is zero, so that every branch counts. Takes some seconds."""
+def tiny(name: str) -> Tiny:
+    """One of CALLS; nothing of its weights is zero, so that every branch counts."""
     import diffusers
 
     torch.manual_seed(0)
-    kind, config = CONFIGS[name]
-    network = getattr(diffusers, kind)(**config).eval()
+    config = CONFIGS[name.removesuffix(DECODE).removesuffix(ENCODE)]
+    network = getattr(diffusers, config["class"])(**config["config"]).eval()
     for parameter in network.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
-    call, inputs = calls()[name]
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
-            warnings.simplefilter("ignore")
-            program = torch.onnx.export(Called(network, call), inputs, dynamo=True, opset_version=opset, verbose=False)
-    finally:
-        logger.setLevel(level)
-    assert program is not None
-    return ir.from_proto(program.model_proto)
+    call, *inputs = CALLS[name]
+    drawn = {f"x{i}": value() if callable(value) else value for i, value in enumerate(inputs)}
+    return Tiny(Called(network, call), drawn, not name.startswith("z_image"))
+
+
+def first(m: Any, *x: Any, **options: Any) -> Tensor:
+    out: Tensor = m(*x, return_dict=False, **options)[0]
+    return out
+
+
+def sdxl(m: Any, x: Tensor, t: Tensor, text: Tensor, pooled: Tensor, sizes: Tensor) -> Tensor:
+    return first(m, x, t, text, added_cond_kwargs={"text_embeds": pooled, "time_ids": sizes})
+
+
+def pixart(m: Any, x: Tensor, t: Tensor, text: Tensor, mask: Tensor, *sizes: Tensor) -> Tensor:
+    resolution, aspect = sizes or (None, None)
+    added = {"resolution": resolution, "aspect_ratio": aspect}
+    return first(m, x, text, t, added_cond_kwargs=added, encoder_attention_mask=mask)
+
+
+def flux(m: Any, x: Tensor, t: Tensor, text: Tensor, pooled: Tensor) -> Tensor:
+    places = torch.cartesian_prod(*map(torch.arange, GRID)).float()
+    return first(m, x, text, pooled, t, img_ids=places, txt_ids=torch.zeros(TEXT, 3))
+
+
+def z_image(m: Any, x: Tensor, t: Tensor, text: Tensor) -> Tensor:
+    return torch.stack(list(first(m, list(x.unbind()), t, list(text.unbind()))))
+
+
+def decode(m: Any, z: Tensor) -> Tensor:
+    return first(m.decode, z)
+
+
+def moments(m: Any, x: Tensor) -> Tensor:
+    out: Tensor = m.encode(x, return_dict=False)[0].parameters
+    return out
+
+
+LATENT, IMAGE, TIME = (lambda: draw(B, 4, 8, 8)), (lambda: draw(B, 3, 16, 16)), torch.tensor([0.7, 0.2])
+STATE, TOKENS, WORDS = (lambda: draw(B, 4, 16, 16)), (lambda: draw(B, 16, 16)), (lambda: draw(B, TEXT, 16))
+STEP, LABEL, POOLED = torch.tensor([999.0, 250.0]), torch.tensor([1, 3]), (lambda: draw(B, 16))
+EARLY = TIME / 64  # of a network that takes sines of 1000 t, which in float32 are the less exact the larger t is
+MASK = torch.tensor([[1] * TEXT, [1] * 5 + [0] * 2])
+
+CALLS: dict[str, tuple[Any, ...]] = {
+    "sd_turbo.unet": (first, STATE, STEP, WORDS),
+    "sdxl_turbo.unet": (sdxl, STATE, STEP, WORDS, lambda: draw(B, 8), torch.full((B, 6), 16.0)),
+    "lcm_dreamshaper.unet": (
+        lambda m, x, t, text, guidance: first(m, x, t, text, timestep_cond=guidance),
+        STATE, STEP, WORDS, lambda: draw(B, 8),
+    ),
+    "cd_imagenet64.unet": (first, IMAGE, STEP, LABEL),
+    "cd_bedroom256.unet": (first, IMAGE, STEP),
+    "pixart_delta.transformer": (pixart, LATENT, STEP, WORDS, MASK),
+    "pixart_delta_1024.transformer": (pixart, LATENT, STEP, WORDS, MASK, torch.full((B, 2), 64.0), torch.ones(B, 1)),
+    "dit.transformer": (first, LATENT, STEP.long(), LABEL),
+    "sana_sprint.transformer": (
+        lambda m, x, t, text, guidance, mask: first(m, x, text, t, guidance=guidance, encoder_attention_mask=mask),
+        lambda: draw(B, 4, 4, 4), TIME, lambda: draw(B, TEXT, 8), TIME.flip(0), MASK,
+    ),
+    "flux_schnell.transformer": (flux, TOKENS, TIME, WORDS, POOLED),
+    "sd35_turbo.transformer": (
+        lambda m, x, t, text, pooled: first(m, x, text, pooled, t),
+        STATE, STEP, WORDS, POOLED,
+    ),
+    "z_image_turbo.transformer": (z_image, lambda: draw(B, 4, 1, 8, 8), EARLY, WORDS),
+    "qwen_image.transformer": (
+        lambda m, x, t, text: first(m, x, text, None, t, img_shapes=[[GRID]] * B),
+        TOKENS, TIME, WORDS,
+    ),
+    **{f"{name}.vae{DECODE}": (decode, LATENT) for name in ("sd", "flux", "sd3", "taesd", "sana")},
+    **{f"{name}.vae{ENCODE}": (moments, IMAGE) for name in ("sd", "flux", "sd3")},
+    **{f"{name}.vae{ENCODE}": (lambda m, x: first(m.encode, x), IMAGE) for name in ("taesd", "sana")},
+    f"qwen.vae{DECODE}": (lambda m, z: decode(m, z[:, :, None])[:, :, 0], LATENT),
+    f"qwen.vae{ENCODE}": (lambda m, x: moments(m, x[:, :, None])[:, :, 0], IMAGE),
+}  # fmt: skip

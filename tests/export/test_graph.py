@@ -25,6 +25,14 @@ class Squeezed(nn.Module):
         return torch.sin(x.squeeze(1).squeeze(2)).squeeze(-1)
 
 
+class Masked(nn.Module):
+    """One mask for every query."""
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x: (B, H, N, D), mask: (B, N), added to the scores"""
+        return nn.functional.scaled_dot_product_attention(x, x, x, mask[:, None, None])
+
+
 def run(model: onnx.ModelProto, **inputs: Tensor) -> Tensor:
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
@@ -41,3 +49,10 @@ def test_a_number_next_to_0_or_1_is_kept() -> None:
 def test_only_an_axis_of_1_is_squeezed() -> None:
     x = torch.randn(2, 3, 1, 4)
     torch.testing.assert_close(run(export_graph(Squeezed(), {"x": x}, "y"), x=x), Squeezed()(x))
+
+
+def test_the_attention_of_opset_23_has_a_mask_that_onnxruntime_takes() -> None:
+    x, mask = torch.randn(2, 2, 5, 4), torch.randn(2, 5)
+    model = export_graph(Masked(), {"x": x, "mask": mask}, "y", opset=23)
+    assert "Attention" in {node.op_type for node in model.graph.node}
+    torch.testing.assert_close(run(model, x=x, mask=mask), Masked()(x, mask))

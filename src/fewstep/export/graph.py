@@ -41,8 +41,8 @@ def export_graph(
             optimize=False,
             verbose=False,
         )
-    assert program is not None
-    tidy(program.model)
+        assert program is not None
+        tidy(program.model)
     model = ModelProto()
     model.CopyFrom(program.model_proto)
     _anonymize(model)
@@ -83,13 +83,15 @@ def _one_batch(network: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter tells of torchvision, axis names and its own deprecations; its errors come as exceptions."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """The exporter tells of torchvision, axis names, deprecations and what it does not fold; errors are raised."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

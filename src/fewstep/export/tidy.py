@@ -58,6 +58,7 @@ def tidy(model: ir.Model) -> None:
         rewriter.RewritePass(RULES)(model)
         for removal in (passes.RemoveUnusedNodesPass, passes.RemoveUnusedFunctionsPass, passes.RemoveUnusedOpsetsPass):
             removal()(model)
+    _widen_masks(model.graph)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     passes.LiftSubgraphInitializersToMainGraphPass()(model)
     passes.DeduplicateInitializersPass()(model)
@@ -65,3 +66,18 @@ def tidy(model: ir.Model) -> None:
     passes.OutputFixPass()(model)
     passes.NameFixPass()(model)
     onnx_fusions.fuse(model)
+
+
+def _widen_masks(graph: ir.Graph) -> None:
+    """onnxruntime's Attention takes no mask that is the same for every query."""
+    for node in graph:
+        q, mask = node.inputs[0] if node.inputs else None, node.inputs[3] if len(node.inputs) > 3 else None
+        if node.op_type != "Attention" or mask is None or mask.shape is None or q is None or q.shape is None:
+            continue
+        N = q.shape[-2]
+        if not isinstance(N, int) or mask.shape[-2] == N:
+            continue
+        size = ir.node("Constant", [], {"value": ir.tensor([N, 1], ir.DataType.INT64)})
+        wide = ir.node("Expand", [mask, size.outputs[0]])
+        graph.insert_before(node, [size, wide])
+        node.replace_input_with(3, wide.outputs[0])

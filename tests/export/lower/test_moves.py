@@ -41,6 +41,29 @@ def test_only_views_are_left(body: str) -> None:
     assert found.keys() <= VIEWS | {"Identity"}
 
 
+PLACED = "i = Expand(places, [2, 3, 6, 4])\n a, b = Split <axis = 1> (x, [3, 5])\n"
+
+
+@pytest.mark.parametrize("places", [[2, 3, 4], [-8, 7, 5], [6, 0, 2]])
+def test_slices_that_are_scattered_are_parts_of_a_concatenation(places: list[int]) -> None:
+    model = graph(PLACED + "y = ScatterElements <axis = 1> (x, i, a)", IMAGE, {"places": (1, 3, 1, 1)})
+    model.graph.initializers["places"].const_value = ir.tensor(np.array(places).reshape(1, 3, 1, 1))
+    model.graph.initializers["places"].type = ir.TensorType(ir.DataType.INT64)
+    assert check_same(model, {"B": 2}).keys() <= VIEWS
+
+
+def test_a_tensor_that_is_filled_slice_by_slice_is_one_concatenation() -> None:
+    body = """z = ConstantOfShape([2, 5, 4])
+        f = ScatterElements <axis = 0> (z, first, x)
+        e = ScatterElements <axis = 0> (f, second, k)
+        y = Neg(e)"""
+    model = graph(body, {"x": (1, 5, 4)}, {"k": (1, 5, 4), "first": (1, 5, 4), "second": (1, 5, 4)})
+    for name, place in (("first", 0), ("second", 1)):
+        model.graph.initializers[name].const_value = ir.tensor(np.full((1, 5, 4), place))
+        model.graph.initializers[name].type = ir.TensorType(ir.DataType.INT64)
+    assert check_same(model, {}) == {"Concat": 1, "Neg": 1}
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
@@ -135,6 +158,16 @@ def test_elementwise_operations_are_a_maps(body: str) -> None:
         ('y = Resize <mode = "cubic"> (x, , scales)', "Resize cannot be lowered: its mode is 'cubic'"),
         ("i = ArgMax <axis = -1> (x)\n y = GatherND(x, i)", "GatherND cannot be lowered: its indices are computed"),
         ("y = MaxPool <kernel_shape = [3, 3]> (x)", "MaxPool cannot be lowered: no plan has it"),
+        ("i = ArgMax <axis = -1> (x)\n y = ScatterElements(x, i, x)", "its indices are computed or not of shape"),
+        (
+            "i = Expand(1, [1, 2, 4, 4])\n y = ScatterElements(x, i, x)",
+            r"not of shape \[1, 8, 4, 4\]; expected",
+        ),
+        ("i = Expand(7, [1, 8, 4, 4])\n y = ScatterElements(x, i, x)", "or are not all within axis 0"),
+        (
+            'i = Expand(0, [1, 8, 4, 4])\n y = ScatterElements <reduction = "add"> (x, i, x)',
+            "its reduction is 'add'; expected 'none'",
+        ),
     ],
 )
 def test_what_no_plan_has_is_refused(body: str, reason: str) -> None:

@@ -13,6 +13,7 @@ from fewstep.export.lower.patterns.decomposed import decompose, neutral
 from fewstep.export.lower.patterns.einsum import einsum
 from fewstep.export.lower.patterns.gather_nd import gather_nd
 from fewstep.export.lower.patterns.residual import added_behind_views
+from fewstep.export.lower.patterns.scatter import scatter
 from fewstep.export.lower.rewrite import PassReport, Rule, rewrite
 from fewstep.export.lower.shared_products import join_products
 from fewstep.export.lower.static import make_static
@@ -25,9 +26,10 @@ VIEWS: Sequence[Rule] = (
     views.expand,
     views.split,
     views.concat,
+    views.slice_of_concat,
 )
 PASSES: Sequence[tuple[str, Sequence[Rule]]] = (
-    ("views", (*VIEWS, views.gather, gather_nd, views.slice, views.blocks)),
+    ("views", (*VIEWS, views.gather, gather_nd, scatter, views.slice, views.blocks)),
     ("elementwise", (decompose, neutral)),
     ("activations", (activation,)),
     ("norms", (norm.standard, norm.primitive, group_norm.standard)),

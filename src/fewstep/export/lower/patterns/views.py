@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from fewstep.errors import LoweringError
-from fewstep.export.lower.match import attribute, operand, producer, required, small_constant
+from fewstep.export.lower.match import attribute, operand, producer, required, scalar, small_constant
 from fewstep.export.lower.tape import SMALL, Tape, shape_of
 
 SAME_ORDER = {"Reshape", "Squeeze", "Unsqueeze", "Flatten"}
@@ -166,6 +166,23 @@ def concat(node: ir.Node, tape: Tape) -> ir.Value | None:
 
 def _has_any(value: ir.Value | None) -> bool:
     return value is not None and prod(shape_of(value)) > 0
+
+
+def slice_of_concat(node: ir.Node, tape: Tape) -> ir.Value | None:
+    """A Slice that lies in one part of a Concat is of that part."""
+    joined = producer(operand(node, 0), "Concat") if node.op_type == "Slice" and not node.domain else None
+    if joined is None or len(node.inputs) != 5 or not _is_plain(node):
+        return None
+    start, end, axis, step = (int(scalar(operand(node, i)) or 0) for i in range(1, 5))
+    if attribute(joined, "axis") != axis:
+        return None
+    for value in joined.inputs:
+        assert value is not None
+        size = shape_of(value)[axis]
+        if 0 <= start < end <= size:
+            return tape.slice(value, axis, start, end, step)
+        start, end = start - size, end - size
+    return None
 
 
 def blocks(node: ir.Node, tape: Tape) -> ir.Value | None:
