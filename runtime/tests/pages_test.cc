@@ -1,4 +1,4 @@
-#include "plan/pages.h"
+#include "pages.h"
 
 #include <sys/mman.h>
 #include <unistd.h>

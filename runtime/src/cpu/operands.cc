@@ -6,7 +6,7 @@
 
 #include "cpu/half.h"
 #include "fewstep/error.h"
-#include "plan/pages.h"
+#include "pages.h"
 
 namespace fewstep::cpu {
 namespace {

@@ -7,7 +7,7 @@
 #include "cpu/make_kernel.h"
 #include "fewstep/error.h"
 #include "json_string.h"
-#include "plan/pages.h"
+#include "pages.h"
 
 namespace fewstep::cpu {
 namespace {

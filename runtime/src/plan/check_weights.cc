@@ -1,8 +1,8 @@
 #include <cstring>
 
+#include "pages.h"
 #include "plan/check.h"
 #include "plan/fields.h"
-#include "plan/pages.h"
 #include "plan/sha256.h"
 #include "plan/utf8.h"
 
