@@ -2,6 +2,8 @@
 
 q is (B, H, N, D), k and v are (B, G, M, D), G dividing H: query head h reads key head h // (H // G). Any strides with
 the last axis contiguous. lengths (B,), int32: only that many of each sample's keys count; where none does, y is 0.
+mask (B, H, N, M) of any strides is added to the logits, and -inf leaves a key out; in causal order query i reads the
+keys up to i alone. Both of heads up to 256, not in fp8.
 fp16, bf16 and fp32 with fp32 logits, softmax and sums; e4m3 (sm_89 on), where q * q_scale, k * k_scale and v * v_scale
 are meant, with probabilities in e4m3 too. An fp8 v may be contiguous along M instead, as sm_90's instructions want it.
 attention_small, attention_flash and attention_wide hold the kernels.
@@ -24,14 +26,26 @@ from fewstep.kernels.tuned import Config, tuned
 
 
 def attention_ref(
-    q: Tensor, k: Tensor, v: Tensor, *, scale: float | None = None, lengths: Tensor | None = None
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    scale: float | None = None,
+    lengths: Tensor | None = None,
+    mask: Tensor | None = None,
+    causal: bool = False,
 ) -> Tensor:
     """What the kernel must equal, in the dtype of its inputs."""
-    keep = None
-    if lengths is not None:
-        keep = (torch.arange(k.shape[2], device=q.device) < lengths[:, None])[:, None, None]
+    bias = None if mask is None else mask.to(q.dtype)
+    if lengths is not None or causal:
+        bias = torch.zeros((), dtype=q.dtype, device=q.device) if bias is None else bias
+        n, m = (torch.arange(x.shape[2], device=q.device) for x in (q, k))
+        if lengths is not None:
+            bias = bias.masked_fill(m >= lengths[:, None, None, None], -math.inf)
+        if causal:
+            bias = bias.masked_fill(m > n[:, None], -math.inf)
     k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], 1) for x in (k, v))
-    return torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=keep, scale=scale)
+    return torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
 
 
 def attention_launches(
@@ -41,6 +55,8 @@ def attention_launches(
     *,
     scale: float | None = None,
     lengths: Tensor | None = None,
+    mask: Tensor | None = None,
+    causal: bool = False,
     q_scale: float = 1.0,
     k_scale: float = 1.0,
     v_scale: float = 1.0,
@@ -50,7 +66,7 @@ def attention_launches(
     config: Config | None = None,
 ) -> tuple[Tensor, list[Launch]]:
     """y, allocated unless it is out, and the launches that write it. On meta, for sm_<arch>."""
-    check_attention(q, k, v, lengths)
+    check_attention(q, k, v, lengths, mask, causal)
     B, H, N, D = q.shape
     is_fp8 = q.dtype == FP8
     scale = D**-0.5 if scale is None else scale
@@ -71,7 +87,9 @@ def attention_launches(
     check_dtype("out", y)
     check_last_contiguous("out", y)
     check_device(q=q, out=y)
-    problem = Problem(q, k, v, y, lengths, scale * q_scale * k_scale, v_scale, chosen_arch)
+    problem = Problem(q, k, v, y, lengths, scale * q_scale * k_scale, v_scale, chosen_arch, mask, causal)
+    if mask is not None or causal:
+        return y, [flash_launch(problem, config)]
     return y, [_launch(problem, config or tuned("attention", problem.key, chosen_arch))]
 
 
@@ -96,6 +114,8 @@ def attention(
     *,
     scale: float | None = None,
     lengths: Tensor | None = None,
+    mask: Tensor | None = None,
+    causal: bool = False,
     q_scale: float = 1.0,
     k_scale: float = 1.0,
     v_scale: float = 1.0,
@@ -104,11 +124,13 @@ def attention(
     """Returns softmax(scale q k^T) v: (B, H, N, D), a view of a contiguous (B, N, H, D) tensor.
 
     q: (B, H, N, D); k, v: (B, G, M, D), G dividing H; scale: D**-0.5 unless given; lengths: int32 (B,), how many of the
-    M keys count. The scales and out_dtype (bfloat16 unless given) are for fp8 inputs. Raises InputError.
+    M keys count; mask: (B, H, N, M), added to the logits; causal: query i reads keys up to i alone.
+    The scales and out_dtype (bfloat16 unless given) are for fp8 inputs. Raises InputError.
     """
     y, launches = attention_launches(
-        q, k, v, scale=scale, lengths=lengths, q_scale=q_scale, k_scale=k_scale, v_scale=v_scale, out_dtype=out_dtype
-    )
+        q, k, v, scale=scale, lengths=lengths, mask=mask, causal=causal,
+        q_scale=q_scale, k_scale=k_scale, v_scale=v_scale, out_dtype=out_dtype,
+    )  # fmt: skip
     run_all(launches)
     return y
 

@@ -5,6 +5,9 @@ Gimelshein 2018, arXiv 1805.02867; Dao 2023, arXiv 2307.08691). exp(scale (s - m
 costs nothing and, unlike a pre-scaled q, rounds nothing. Keys that fill their tile take a loop without masks.
 In fp8 exp is kept 2**8 times larger, since e4m3 has few numbers below 1 (Shah et al. 2024, arXiv 2407.08608), and what
 sm_90 sums in 14 bits, the products within a tile, is added up in fp32.
+
+A mask is added to the scaled logits, in base 2; what is finite there stays so, since a row of nothing but the least
+number is not one of no keys. Causal order ends the keys with the last query of the program.
 """
 
 import torch
@@ -18,17 +21,21 @@ from fewstep.kernels.tuned import Config
 
 LARGE_SHARED_MEMORY = (90, 100)  # architectures with 227 KiB, where others have 99 or 163
 MULTIPROCESSORS = 128  # of the GPUs that the heuristic has in mind
+LOG2_E = tl.constexpr(1.4426950408889634)
+LEAST = tl.constexpr(-2.3e38)  # of a mask; times LOG2_E it is still finite
 
 
 @triton.jit
 def _attention_kernel(
-    q_ptr, k_ptr, v_ptr, y_ptr, lengths_ptr,
+    q_ptr, k_ptr, v_ptr, y_ptr, lengths_ptr, mask_ptr,
     N, M, scale, y_scale,
     stride_qb, stride_qh, stride_qn,
     stride_kb, stride_kg, stride_km,
     stride_vb, stride_vg, stride_vm, stride_vd,
     stride_yb, stride_yh, stride_yn,
+    stride_mb, stride_mh, stride_mn, stride_mm,
     GROUP: tl.constexpr, D: tl.constexpr, HAS_LENGTHS: tl.constexpr, UNIT: tl.constexpr, IS_FP8: tl.constexpr,
+    HAS_MASK: tl.constexpr, IS_CAUSAL: tl.constexpr,
     IS_TMA: tl.constexpr,  # k_ptr and v_ptr are tensor descriptors
     HAS_TAIL: tl.constexpr,  # keys may end within a tile
     BLOCK_D: tl.constexpr, TAIL_D: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_M: tl.constexpr,
@@ -47,6 +54,11 @@ def _attention_kernel(
     if HAS_LENGTHS:
         keys = tl.minimum(tl.maximum(tl.load(lengths_ptr + b), 0), M)
     filled = keys // BLOCK_M * BLOCK_M
+    if IS_CAUSAL:
+        filled = tl.minimum(keys, tl.cast(n, tl.int32)) // BLOCK_M * BLOCK_M
+        keys = tl.minimum(keys, tl.cast(n, tl.int32) + BLOCK_N)
+    if HAS_MASK:
+        mask_ptr += b.to(tl.int64) * stride_mb + h.to(tl.int64) * stride_mh + n * stride_mn
 
     q = load_tile(q_ptr, N - n, D, stride_qn * UNIT, 1, BLOCK_N, BLOCK_D, True, D < BLOCK_D)
     acc = tl.zeros([BLOCK_N, BLOCK_D], tl.float32)
@@ -73,10 +85,24 @@ def _attention_kernel(
                 s = tl.dot(q_tail, k_tail.T, s, input_precision="ieee")
             if MASKED:
                 s = tl.where(tl.arange(0, BLOCK_M)[None, :] < left, s, float("-inf"))
+            if MASKED and IS_CAUSAL:
+                last = tl.cast(n, tl.int32) - m + tl.arange(0, BLOCK_N)[:, None]
+                s = tl.where(tl.arange(0, BLOCK_M)[None, :] <= last, s, float("-inf"))
+            if HAS_MASK:
+                tile = mask_ptr + tl.cast(m, tl.int64) * stride_mm
+                bias = load_tile(tile, N - n, left, stride_mn, stride_mm, BLOCK_N, BLOCK_M, True, MASKED)
+                bias = bias.to(tl.float32)
+                bias = tl.where((bias < LEAST) & (bias != float("-inf")), LEAST, bias)
+                s = s * scale + bias * LOG2_E
 
             higher = tl.maximum(top, tl.max(s, 1))
-            p = tl.exp2(s * scale - (higher * scale - 8.0 * IS_FP8)[:, None])
-            shrink = tl.exp2((top - higher) * scale)
+            if HAS_MASK:
+                base = tl.where(higher == float("-inf"), 0.0, higher)  # no key so far
+                p = tl.exp2(s - base[:, None])
+                shrink = tl.exp2(top - base)
+            else:
+                p = tl.exp2(s * scale - (higher * scale - 8.0 * IS_FP8)[:, None])
+                shrink = tl.exp2((top - higher) * scale)
             total = total * shrink + tl.sum(p, 1)
             top = higher
             p = p.to(q.dtype)
@@ -115,14 +141,22 @@ def flash_launch(problem: Problem, config: Config | None = None) -> Launch:
     B, H, _, N, M, D = problem.sizes
     BLOCK_D, TAIL_D = split_head(D, problem.q.dtype)
     chosen = config or _heuristic(problem, BLOCK_D + TAIL_D)
-    is_tma = chosen.get("IS_TMA", False) and TAIL_D == 0 and all(map(_has_tma_strides, (problem.k, problem.v)))
-    args = problem.args
+    is_plain = problem.mask is None and not problem.is_causal
+    is_tma = chosen.get("IS_TMA", False) and TAIL_D == 0 and is_plain
+    is_tma = is_tma and all(map(_has_tma_strides, (problem.k, problem.v)))
+    args = problem.args | problem.mask_args
     if is_tma:
         block = [1, 1, chosen["BLOCK_M"], BLOCK_D]
         for name, x in (("k_ptr", problem.k), ("v_ptr", problem.v)):
             args[name] = TensorDescriptor(x, list(x.shape), list(x.stride()), block)
-    has_tail = problem.lengths is not None or M % chosen["BLOCK_M"] != 0
-    constants = problem.constants | {"HAS_TAIL": has_tail, "BLOCK_D": BLOCK_D, "TAIL_D": TAIL_D}
+    has_tail = problem.lengths is not None or problem.is_causal or M % chosen["BLOCK_M"] != 0
+    constants = problem.constants | {
+        "HAS_MASK": problem.mask is not None,
+        "IS_CAUSAL": problem.is_causal,
+        "HAS_TAIL": has_tail,
+        "BLOCK_D": BLOCK_D,
+        "TAIL_D": TAIL_D,
+    }
     grid = (triton.cdiv(N, chosen["BLOCK_N"]), H, B)
     return Launch(_attention_kernel, grid, args, constants | chosen | {"IS_TMA": is_tma})
 

@@ -21,12 +21,13 @@ from fewstep.kernels.checks import (
 
 FP8 = torch.float8_e4m3fn
 MAX_D = 512
+MAX_MASKED_D = 256  # with a mask or in causal order
 MAX_GRID = 65535  # programs along a grid's second and third axis
 
 
 @dataclass(frozen=True)
 class Problem:
-    """q: (B, H, N, D); k, v: (B, G, M, D); y: (B, H, N, D); lengths: (B,) or None.
+    """q: (B, H, N, D); k, v: (B, G, M, D); y: (B, H, N, D); lengths: (B,) or None; mask: (B, H, N, M) or None.
 
     scale multiplies the logits, y_scale the output; both hold the factors of fp8 inputs.
     """
@@ -39,6 +40,8 @@ class Problem:
     scale: float
     y_scale: float
     arch: int
+    mask: Tensor | None = None
+    is_causal: bool = False
 
     @property
     def sizes(self) -> tuple[int, int, int, int, int, int]:
@@ -70,6 +73,14 @@ class Problem:
         }  # fmt: skip
 
     @property
+    def mask_args(self) -> dict[str, Any]:
+        """Those of the kernel that takes a mask. Without one its pointer is q's, and is not read."""
+        mask = self.q if self.mask is None else self.mask
+        names = ("stride_mb", "stride_mh", "stride_mn", "stride_mm")
+        strides = [0] * 4 if self.mask is None else _strides(mask)
+        return {"mask_ptr": mask, **dict(zip(names, strides, strict=True))}
+
+    @property
     def unit(self) -> int:
         """In elements, what all strides but the last are counted in: 16 bytes if possible, which lets the compiler
         see that rows of 40, 72 or 80 begin at 16 bytes; from their strides it knows a multiple of 16 elements alone."""
@@ -94,7 +105,9 @@ def _strides(x: Tensor) -> list[int]:
     return [0 if size == 1 else stride for size, stride in zip(x.shape, x.stride(), strict=True)]
 
 
-def check_attention(q: Tensor, k: Tensor, v: Tensor, lengths: Tensor | None) -> None:
+def check_attention(
+    q: Tensor, k: Tensor, v: Tensor, lengths: Tensor | None, mask: Tensor | None = None, is_causal: bool = False
+) -> None:
     check_shape("q", q, (None, None, None, None))
     B, H, _, D = q.shape
     check_shape("k", k, (B, None, None, D))
@@ -115,7 +128,13 @@ def check_attention(q: Tensor, k: Tensor, v: Tensor, lengths: Tensor | None) -> 
         check_shape("lengths", lengths, (B,))
         check_dtype("lengths", lengths, (torch.int32,))
         check_last_contiguous("lengths", lengths)
-    check_device(q=q, k=k, v=v, lengths=lengths)
+    if mask is not None:
+        check_shape("mask", mask, (B, H, q.shape[2], M))
+        check_dtype("mask", mask)
+    if mask is not None or is_causal:
+        check_range("D", D, 1, MAX_MASKED_D)
+        check_dtype("q", q)  # of fp8 no kernel takes a mask
+    check_device(q=q, k=k, v=v, lengths=lengths, mask=mask)
 
 
 def split_head(D: int, dtype: torch.dtype) -> tuple[int, int]:

@@ -95,11 +95,10 @@ def _modulation(steps: Steps, m: Tensor) -> Tensor:
 
 def attention(steps: Steps, inputs: list[Tensor | None], outputs: list[Tensor]) -> None:
     q, k, v, mask = inputs
-    if mask is not None or steps.attributes["causal"]:
-        raise steps.refuse("expected neither a mask nor causal order")
     q, k, v = (steps.rows(cast(Tensor, t)) for t in (q, k, v))
     (out,) = outputs
     direct = out.shape[-1] == 1 or out.stride(-1) == 1
-    y = steps.call(attention_launches, q, k, v, scale=steps.attributes["scale"], out=out if direct else None)
+    given = {"scale": steps.attributes["scale"], "mask": mask, "causal": bool(steps.attributes["causal"])}
+    y = steps.call(attention_launches, q, k, v, **given, out=out if direct else None)
     if not direct:
         steps.leave(y, out)
