@@ -16,6 +16,7 @@ from fewstep.profile.case import Case, Inputs, normal
 SHAPES = {  # (C, side): families, 32 groups each
     (320, 64): ("sd-turbo", "lcm-dreamshaper", "sdxl-turbo"),
     (960, 64): ("sd-turbo", "lcm-dreamshaper", "sdxl-turbo"),
+    (960, 32): ("sd-turbo", "lcm-dreamshaper"),
     (640, 32): ("sd-turbo", "lcm-dreamshaper", "sdxl-turbo"),
     (1280, 16): ("sd-turbo", "lcm-dreamshaper", "sdxl-turbo"),
     (2560, 8): ("sd-turbo", "lcm-dreamshaper"),
