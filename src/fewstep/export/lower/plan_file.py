@@ -86,8 +86,9 @@ def read_plan(path: str | os.PathLike[str]) -> tuple[Program, dict[str, Weight]]
     try:
         with open(path, "rb") as file:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError) as error:
-        raise PlanError(f"{where}: cannot be opened: {error}") from error
+    except (OSError, ValueError) as error:  # an empty file cannot be mapped
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise PlanError(f"{where}: cannot be opened: {reason}") from error
     try:
         return parse_plan(data, where)
     except InputError as error:
