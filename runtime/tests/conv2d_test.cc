@@ -144,7 +144,7 @@ void check_many_channels() {
   Operands operands(8);
   for (const bool in_place : {false, true}) {
     Case c;
-    c.batch = 2, c.channels = 96, c.outputs = 180, c.height = 9, c.width = 7, c.kernel_y = 3, c.kernel_x = 3;
+    c.batch = 1, c.channels = 128, c.outputs = 130, c.height = 5, c.width = 4, c.kernel_y = 3, c.kernel_x = 3;
     c.groups = 1, c.upsample = 1, c.scale = 1;
     c.stride = {1, 1}, c.dilation = {1, 1}, c.padding = {1, 1, 1, 1};
     check(operands, c, true, in_place);
