@@ -102,6 +102,17 @@ def test_compile_and_inspect(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (["compile", "toons16", "-o", "{new}", "--sm", "90"], 2, "sm: expected with --device cuda alone"),
         (["compile", "toons16", "-o", "{new}", "--ptx"], 2, "ptx: expected with --device cuda alone"),
         (["compile", "toons16", "-o", "{new}", "--steps", "1;2"], 2, "steps: expected whole numbers with commas"),
+        (["compile", "toons16", "-o", "{new}", "--steps", "1,1"], 2, "steps: expected each once, got [1, 1]"),
+        (
+            ["compile", "toons16", "-o", "{new}", "--device", "cuda", "--sm", "77"],
+            2,
+            "architectures: expected some of 80, 86, 89, 90, 100, 120, got [77]",
+        ),
+        (
+            ["compile", "toons16", "-o", "{new}", "--device", "cuda", "--sm", "90,90"],
+            2,
+            "architectures: expected each once, got [90, 90]",
+        ),
         (["compile", "toons16", "-o", "{new}", "-b", "0"], 2, "batch: expected an integer from 1 to 1024, got 0"),
         (["compile", "toons16-teacher", "-o", "{new}"], 2, "guid"),
         (["generate", "-m", "{new}"], 2, "there is no plan"),

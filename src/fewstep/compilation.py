@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fewstep.api import open_model
-from fewstep.engine.checks import choice, whole
+from fewstep.engine.checks import choice, refuse, whole
 from fewstep.errors import OutputError
 from fewstep.export.lower.generation import compile_bundle
 from fewstep.export.lower.plan_file import write_plan
@@ -52,6 +52,11 @@ def compile_plan(
     choice("device", device, ("cpu", "cuda"))
     choice("precision", precision, PRECISIONS)
     whole("batch", batch, 1, MAX_BATCH)
+    for where, given in (("steps", steps), ("architectures", architectures)):
+        if len({*given}) < len(given):
+            raise refuse(where, "each once", list(given))
+    if device == "cuda":
+        _check_architectures(architectures)
     if os.path.lexists(path) and not overwrite:
         raise OutputError(f"{path}: is there already; choose another name, or replace it with --force")
     bundle = open_model(model)
@@ -86,6 +91,13 @@ def compile_plan(
         "bytes": path.stat().st_size,
     }
     return Compiled(path, facts)
+
+
+def _check_architectures(given: Sequence[int]) -> None:
+    from fewstep.kernels.aot import SHARED_KIB
+
+    if not {*given} <= SHARED_KIB.keys():
+        raise refuse("architectures", f"some of {', '.join(map(str, SHARED_KIB))}", list(given))
 
 
 def _silent(what: str) -> None:
