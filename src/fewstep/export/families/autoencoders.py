@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from fewstep.engine.checks import refuse
 from fewstep.export.families.family import Config, Network, Networks, Size
 
 
@@ -57,6 +58,35 @@ DC_AE_FULL: Config = {
     "upsample_block_type": "interpolate",
     "scaling_factor": 0.41407,
 }
+
+
+AUTOENCODERS = ("AutoencoderKL", "AutoencoderTiny")
+
+
+def compression(vae: Network) -> int:
+    """Pixels a latent's side."""
+    key = {"AutoencoderTiny": "decoder_block_out_channels", "AutoencoderDC": "decoder_block_out_channels"}
+    return int(2 ** (len(vae.setting(key.get(vae.kind, "block_out_channels"))) - 1))
+
+
+def latent_shape(denoiser: Network, vae: Network, image: tuple[int, int] | None) -> tuple[int, int, int]:
+    """(C, H, W) of a request's latent: of the denoiser's own sample_size unless an image (H, W) is asked for.
+
+    Raises InputError for an image that is no whole number of latents.
+    """
+    factor, side = compression(vae), denoiser.setting("sample_size")
+    if image is None:
+        rows, columns = (side, side) if isinstance(side, int) else side
+        return int(denoiser.setting("in_channels")), int(rows), int(columns)
+    for name, pixels in zip(("height", "width"), image, strict=True):
+        if pixels % factor:
+            raise refuse(name, f"a multiple of {factor}", pixels)
+    return int(denoiser.setting("in_channels")), image[0] // factor, image[1] // factor
+
+
+def image_shape(vae: Network, latent: tuple[int, int, int]) -> tuple[int, int]:
+    factor = compression(vae)
+    return latent[1] * factor, latent[2] * factor
 
 
 class LatentDecoder(nn.Module):

@@ -1,5 +1,6 @@
 """A family of models as data: which networks it is made of, at which sizes, and the schedule it was distilled for."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -26,23 +27,62 @@ class Network:
 
     def make(self) -> nn.Module:
         """The module, initialised as its library does, on the default device."""
-        library = import_module(self.library)
-        made = getattr(library, self.kind)
         if self.library == "diffusers":
-            module: nn.Module = made(**self.config)
+            module: nn.Module = self._class()(**self.config)
         else:
-            module = made(made.config_class(**self.config))
+            module = self._class()(self._class().config_class(**self.config))
         return module.eval().requires_grad_(False)
+
+    def setting(self, key: str) -> Any:
+        """Of its configuration, or of its class where that leaves it out."""
+        if key in self.config:
+            return self.config[key]
+        if self.library == "transformers":
+            return getattr(self._class().config_class(), key)
+        return inspect.signature(self._class().__init__).parameters[key].default
+
+    def _class(self) -> Any:
+        return getattr(import_module(self.library), self.kind)
+
+
+@dataclass(frozen=True)
+class Text:
+    """How a prompt becomes the tokens of one encoder, as the family's pipeline in diffusers does it.
+
+    tokenizer: its folder. ids, mask: the inputs it makes, int64 (B, length), padded and cut; mask is 1 where ids count,
+    None for a network that takes none. template: what the prompt is put into, at "{}".
+    """
+
+    tokenizer: str
+    ids: str
+    length: int
+    mask: str | None = None
+    template: str = "{}"
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """Guidance that is an input of the network, float32 (B,): as a request names it, and what it may be."""
+
+    default: float
+    low: float
+    high: float
+    input: str = "guidance"
 
 
 @dataclass(frozen=True)
 class Size:
-    """networks by role; the tensors a request brings; the state's shape (C, H, W) and the image's (H, W)."""
+    """networks by role; the tensors a request brings; the state's shape (C, H, W) and the image's (H, W).
+
+    texts, guidance: which of the inputs are made of the prompt, and of the guidance scale.
+    """
 
     networks: Mapping[str, Network]
     inputs: tuple[Input, ...]
     latent: tuple[int, int, int]
     image: tuple[int, int]
+    texts: tuple[Text, ...] = ()
+    guidance: Guidance | None = None
 
 
 @dataclass(frozen=True)
@@ -61,11 +101,29 @@ class Contract:
 
 
 Networks = Mapping[str, nn.Module]
+Measure = Callable[[Mapping[str, Network], tuple[int, int] | None], Size]
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a family's checkpoints are, as folders of diffusers.
+
+    pipelines: classes in model_index.json. networks: the classes each network may have, by its folder. optional: those
+    of them that a checkpoint may lack. measure: (networks, image (H, W) or None for their own) -> Size.
+    """
+
+    pipelines: tuple[str, ...]
+    networks: Mapping[str, tuple[str, ...]]
+    measure: Measure
+    optional: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Family:
-    """prompt, denoiser and decoder make the modules of a Generation from the networks of a size."""
+    """prompt, denoiser and decoder make the modules of a Generation from the networks of a size.
+
+    published: how its checkpoints are recognised and measured; None where none are read yet.
+    """
 
     name: str
     tiny: Size
@@ -75,6 +133,7 @@ class Family:
     denoiser: Callable[[Networks, Size], nn.Module]
     decoder: Callable[[Networks, Size], nn.Module]
     dtype: torch.dtype = field(default=torch.bfloat16)
+    published: Published | None = None
 
     def size(self, name: SizeName) -> Size:
         return {"tiny": self.tiny, "full": self.full}[name]

@@ -1,5 +1,6 @@
 """SD-Turbo: Stable Diffusion 2.1 at 512 pixels, distilled by ADD (arXiv:2311.17042) to one to four steps."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -7,8 +8,8 @@ from torch import Tensor, nn
 
 from fewstep.engine.backends.torch.generation import Input
 from fewstep.export.families import clip_text
-from fewstep.export.families.autoencoders import autoencoder_kl, latent_decoder
-from fewstep.export.families.family import Contract, Family, Network, Networks, Size
+from fewstep.export.families.autoencoders import AUTOENCODERS, autoencoder_kl, image_shape, latent_decoder, latent_shape
+from fewstep.export.families.family import Contract, Family, Network, Networks, Published, Size, Text
 
 
 class Prompt(nn.Module):
@@ -47,8 +48,21 @@ def unet(**config: Any) -> Network:
     return Network("diffusers", "UNet2DConditionModel", {"use_linear_projection": True, **config})
 
 
+def measure(networks: Mapping[str, Network], image: tuple[int, int] | None) -> Size:
+    """The size that the UNet was trained at, or the one asked for."""
+    tokens, vocabulary = (networks["text_encoder"].setting(key) for key in ("max_position_embeddings", "vocab_size"))
+    latent = latent_shape(networks["unet"], networks["vae"], image)
+    return Size(
+        networks,
+        (Input("ids", (tokens,), torch.int64, vocabulary),),
+        latent,
+        image_shape(networks["vae"], latent),
+        (Text("tokenizer", "ids", tokens),),
+    )
+
+
 VAE_TINY, VAE_FULL = autoencoder_kl(4, scaling_factor=0.18215)
-TINY = Size(
+TINY = measure(
     {
         "text_encoder": clip_text.clip_text(clip_text.TINY),
         "unet": unet(
@@ -63,11 +77,9 @@ TINY = Size(
         ),
         "vae": VAE_TINY,
     },
-    (Input("ids", (7,), torch.int64, 99),),
-    latent=(4, 8, 8),
-    image=(16, 16),
+    None,
 )
-FULL = Size(
+FULL = measure(
     {
         "text_encoder": clip_text.clip_text(clip_text.OPENCLIP_H),
         "unet": unet(
@@ -77,9 +89,12 @@ FULL = Size(
         ),
         "vae": VAE_FULL,
     },
-    (Input("ids", (clip_text.TOKENS,), torch.int64, clip_text.VOCABULARY),),
-    latent=(4, 64, 64),
-    image=(512, 512),
+    None,
 )
 CONTRACT = Contract("euler", 1, {N: {"timestep_spacing": "trailing"} for N in (1, 2, 3, 4)})
-FAMILY = Family("sd-turbo", TINY, FULL, CONTRACT, prompt, denoiser, latent_decoder, torch.float16)
+PUBLISHED = Published(
+    ("StableDiffusionPipeline",),
+    {"text_encoder": ("CLIPTextModel",), "unet": ("UNet2DConditionModel",), "vae": AUTOENCODERS},
+    measure,
+)
+FAMILY = Family("sd-turbo", TINY, FULL, CONTRACT, prompt, denoiser, latent_decoder, torch.float16, PUBLISHED)

@@ -1,12 +1,14 @@
 """SDXL-Turbo: SDXL at 512 pixels, distilled by ADD (arXiv:2311.17042). Two text encoders, size and pooled text."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
 from fewstep.engine.backends.torch.generation import Input
 from fewstep.export.families import clip_text
-from fewstep.export.families.autoencoders import autoencoder_kl, latent_decoder
-from fewstep.export.families.family import Contract, Family, Networks, Size
+from fewstep.export.families.autoencoders import AUTOENCODERS, autoencoder_kl, image_shape, latent_decoder, latent_shape
+from fewstep.export.families.family import Contract, Family, Network, Networks, Published, Size, Text
 from fewstep.export.families.sd_turbo import unet
 
 
@@ -50,8 +52,22 @@ def denoiser(networks: Networks, size: Size) -> nn.Module:
     return Denoiser(networks["unet"])
 
 
+TEXTS = {"text_encoder": ("tokenizer", "ids"), "text_encoder_2": ("tokenizer_2", "ids_2")}
+
+
+def measure(networks: Mapping[str, Network], image: tuple[int, int] | None) -> Size:
+    """The size that the UNet was trained at, or the one asked for."""
+    latent = latent_shape(networks["unet"], networks["vae"], image)
+    inputs, texts = [], []
+    for role, (tokenizer, ids) in TEXTS.items():
+        tokens, vocabulary = (networks[role].setting(key) for key in ("max_position_embeddings", "vocab_size"))
+        inputs.append(Input(ids, (tokens,), torch.int64, vocabulary))
+        texts.append(Text(tokenizer, ids, tokens))
+    return Size(networks, tuple(inputs), latent, image_shape(networks["vae"], latent), tuple(texts))
+
+
 VAE_TINY, VAE_FULL = autoencoder_kl(4, scaling_factor=0.13025, force_upcast=True)
-TINY = Size(
+TINY = measure(
     {
         "text_encoder": clip_text.clip_text(clip_text.TINY),
         "text_encoder_2": clip_text.clip_text(clip_text.TINY, projected=True),
@@ -71,11 +87,9 @@ TINY = Size(
         ),
         "vae": VAE_TINY,
     },
-    (Input("ids", (7,), torch.int64, 99), Input("ids_2", (7,), torch.int64, 99)),
-    latent=(4, 8, 8),
-    image=(16, 16),
+    None,
 )
-FULL = Size(
+FULL = measure(
     {
         "text_encoder": clip_text.clip_text(clip_text.CLIP_L),
         "text_encoder_2": clip_text.clip_text(clip_text.OPENCLIP_BIGG, projected=True),
@@ -93,9 +107,17 @@ FULL = Size(
         ),
         "vae": VAE_FULL,
     },
-    tuple(Input(name, (clip_text.TOKENS,), torch.int64, clip_text.VOCABULARY) for name in ("ids", "ids_2")),
-    latent=(4, 64, 64),
-    image=(512, 512),
+    None,
 )
 CONTRACT = Contract("euler-ancestral", 1, {N: {"timestep_spacing": "trailing"} for N in (1, 2, 3, 4)})
-FAMILY = Family("sdxl-turbo", TINY, FULL, CONTRACT, prompt, denoiser, latent_decoder, torch.bfloat16)
+PUBLISHED = Published(
+    ("StableDiffusionXLPipeline",),
+    {
+        "text_encoder": ("CLIPTextModel",),
+        "text_encoder_2": ("CLIPTextModelWithProjection",),
+        "unet": ("UNet2DConditionModel",),
+        "vae": AUTOENCODERS,
+    },
+    measure,
+)
+FAMILY = Family("sdxl-turbo", TINY, FULL, CONTRACT, prompt, denoiser, latent_decoder, torch.bfloat16, PUBLISHED)
