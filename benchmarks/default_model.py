@@ -20,6 +20,7 @@ from torch import Tensor
 import fewstep
 from benchmarks.pairing import interleave, machine, summarise, write_rows
 from fewstep.api import open_model
+from fewstep.engine.bundle_manifest import LABELS
 from fewstep.engine.noise import normal
 from fewstep.engine.request import contract_schedule
 from fewstep.engine.table import Schedule
@@ -82,7 +83,9 @@ def peers(model: str, checkpoint: Path, threads: int, wanted: Sequence[str]) -> 
     def eager() -> TrigFlowUNet:
         return read_checkpoint(checkpoint).network
 
-    made: dict[str, Make] = {OURS: lambda seeds, labels, schedule: pipe.backend.run(seeds, labels, schedule)[0]}
+    made: dict[str, Make] = {
+        OURS: lambda seeds, labels, schedule: pipe.backend.run(seeds, {LABELS: labels}, schedule)[0]
+    }
     if "eager" in wanted:
         made["eager"] = torch_peer(eager(), torch.contiguous_format)
         made["eager-channels-last"] = torch_peer(eager(), torch.channels_last)

@@ -10,6 +10,7 @@ from fewstep.engine.checks import choice, short
 from fewstep.engine.device import choose_device
 from fewstep.engine.pipeline import Pipeline
 from fewstep.engine.telemetry import refuse_telemetry
+from fewstep.engine.text import Texts
 from fewstep.errors import BundleError, InputError, UnknownModelError
 
 BACKENDS = ("auto", "onnxruntime", "native")
@@ -55,7 +56,8 @@ def load(
     bundle = open_model(model)
     from fewstep.engine.backends.onnxruntime import OnnxRuntimeBackend
 
-    return Pipeline(bundle.manifest, OnnxRuntimeBackend(bundle, device=device, threads=threads))
+    texts = Texts(bundle.manifest.texts, bundle.files) if bundle.manifest.texts else None
+    return Pipeline(bundle.manifest, OnnxRuntimeBackend(bundle, device=device, threads=threads), texts)
 
 
 def is_plan(model: object) -> bool:

@@ -17,6 +17,7 @@ from fewstep.api import open_model
 from fewstep.engine.backends.native import NativeBackend
 from fewstep.engine.backends.session import open_session
 from fewstep.engine.bundle import Bundle
+from fewstep.engine.bundle_manifest import LABELS
 from fewstep.engine.checks import whole
 from fewstep.engine.image import to_uint8
 from fewstep.engine.noise import normal
@@ -91,7 +92,7 @@ def verify(
         table = contract_schedule(source.manifest, steps)
         if not isinstance(table, Schedule):
             raise ContractError(f"{source.manifest.name} uses guidance, which plans do not")
-        made = native.generate(range(count), rows, steps)
+        made = native.generate(range(count), {LABELS: rows}, steps)
         for name, network in networks.items():
             errors[name][steps] = compare(made, _generate(source, network, table, count))
             if progress is not None:

@@ -83,7 +83,7 @@ def test_images_are_the_reference_loop_s(bundle: Bundle, steps: int, guidance: f
     plan = table if guidance is None else table.guided(guidance)
     backend = OnnxRuntimeBackend(bundle, threads=threads)
     seeds, labels = [7, 2**64 - 1, 0, 8], np.array([[0, 1, 2], [2, 2, 3], [1, 0, 0], [0, 1, 2]])
-    images, timings = backend.run(seeds, labels, plan)
+    images, timings = backend.run(seeds, {"labels": labels}, plan)
     assert images.shape == (4, SIDE, SIDE, 3) and images.dtype == np.uint8
     for image, seed, row in zip(images, seeds, labels, strict=True):
         assert np.array_equal(image, by_hand(bundle, seed, row.tolist(), plan))
@@ -97,7 +97,7 @@ def test_the_latent_scaling_and_the_range_are_the_bundle_s(bundle: Bundle, tmp_p
     }
     other = OnnxRuntimeBackend(Bundle.open(write_bundle(tmp_path, **changes)), threads=1)
     table = schedule("trigflow", 1)
-    labels = np.array([[0, 0, 0]])
+    labels = {"labels": np.array([[0, 0, 0]])}
     grey, _ = OnnxRuntimeBackend(bundle, threads=1).run([1], labels, table)
     moved, _ = other.run([1], labels, table)
     inside = (grey > 0) & (grey < 255)
@@ -109,7 +109,12 @@ def test_the_latent_scaling_and_the_range_are_the_bundle_s(bundle: Bundle, tmp_p
 def test_progress_counts_every_image(bundle: Bundle) -> None:
     seen: list[tuple[int, int]] = []
     backend = OnnxRuntimeBackend(bundle, threads=2)
-    backend.run([1, 2, 3], np.zeros((3, 3), np.int64), schedule("trigflow", 1), lambda done, n: seen.append((done, n)))
+    backend.run(
+        [1, 2, 3],
+        {"labels": np.zeros((3, 3), np.int64)},
+        schedule("trigflow", 1),
+        lambda done, n: seen.append((done, n)),
+    )
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -117,12 +122,12 @@ def test_numbers_that_overflow_are_an_error_and_the_backend_lives_on(tmp_path: P
     backend = OnnxRuntimeBackend(Bundle.open(write_bundle(tmp_path, overflow=True)), threads=2)
     for _ in range(2):
         with pytest.raises(BackendError, match="returned NaN or Inf at step 1 of 2"):
-            backend.run([1, 2, 3], np.zeros((3, 3), np.int64), schedule("trigflow", 2))
+            backend.run([1, 2, 3], {"labels": np.zeros((3, 3), np.int64)}, schedule("trigflow", 2))
 
 
 def test_a_schedule_of_two_times_is_refused(bundle: Bundle) -> None:
     with pytest.raises(ContractError, match="needs a network of two times"):
-        OnnxRuntimeBackend(bundle, threads=1).run([1], np.zeros((1, 3), np.int64), schedule("meanflow", 1))
+        OnnxRuntimeBackend(bundle, threads=1).run([1], {"labels": np.zeros((1, 3), np.int64)}, schedule("meanflow", 1))
 
 
 def test_a_device_that_is_not_there_names_the_package(bundle: Bundle) -> None:
@@ -181,4 +186,4 @@ def test_a_graph_that_is_not_what_its_manifest_says(tmp_path: Path, change: str)
 def test_an_output_that_outgrows_its_buffer_at_run_time(tmp_path: Path) -> None:
     backend = OnnxRuntimeBackend(Bundle.open(write_bundle(tmp_path, onnx_bytes=edited("late"))), threads=1)
     with pytest.raises(BackendError, match="onnxruntime failed at step 1 of 1"):
-        backend.run([1], np.zeros((1, 3), np.int64), schedule("trigflow", 1, times=[math.pi / 2]))
+        backend.run([1], {"labels": np.zeros((1, 3), np.int64)}, schedule("trigflow", 1, times=[math.pi / 2]))

@@ -16,7 +16,8 @@ from tiny_model import CONFIG, tiny_network, write_checkpoint
 
 from fewstep.engine.bundle import Bundle
 from fewstep.errors import InputError, OutputError
-from fewstep.export.export import TOLERANCE, compare, example, export_checkpoint
+from fewstep.export.component import TOLERANCE, graph_error
+from fewstep.export.export import example, export_checkpoint
 from fewstep.export.weights import LARGE
 
 ROOT = Path(__file__).parents[2]
@@ -54,10 +55,11 @@ def test_the_comparison_sees_one_wrong_weight(tiny_bundle: Path) -> None:
     bundle = Bundle.open(tiny_bundle)
     graph, ((_, weights),) = bundle.session_inputs("denoiser")
     network = tiny_network()
-    assert compare(graph, weights, network) < TOLERANCE
+    given, stored = example(network, 3), {"denoiser.safetensors": weights}
+    assert graph_error(graph, stored, network, given) < TOLERANCE
     with torch.no_grad():
         network.middle.conv2.weight[0, 0, 1, 1] += 0.1
-    assert compare(graph, weights, network) > TOLERANCE
+    assert graph_error(graph, stored, network, given) > TOLERANCE
 
 
 def test_the_checker_passes(tiny_bundle: Path) -> None:

@@ -39,7 +39,7 @@ def compiled(bundle: Bundle) -> dict[int, Compiled]:
 def expected(bundle: Bundle) -> dict[int, NDArray[np.uint8]]:
     """onnxruntime's images by step count."""
     backend = OnnxRuntimeBackend(bundle, threads=1)
-    return {N: backend.run(SEEDS, LABELS, contract_schedule(bundle.manifest, N))[0] for N in (1, 2, 4)}
+    return {N: backend.run(SEEDS, {"labels": LABELS}, contract_schedule(bundle.manifest, N))[0] for N in (1, 2, 4)}
 
 
 def inputs(first: int, batch: int) -> dict[str, NDArray[np.int64]]:

@@ -7,6 +7,9 @@ from typing import Any
 # The stages of a component, in the order they run; export/staging/stage.py says what each is.
 TABLES, PROMPT, MODULATION, STEP = "tables", "prompt", "modulation", "step"
 STAGES = (TABLES, PROMPT, MODULATION, STEP)
+# Components; of them only the denoiser must be there.
+ENCODE_PROMPT, DENOISER, DECODER = "prompt", "denoiser", "decoder"
+LABELS = "labels"  # what a request's label rows are called, whatever the network calls them
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,33 @@ class ScheduleContract:
 
 
 @dataclass(frozen=True)
+class TextSpec:
+    """How a prompt becomes `length` tokens, as inputs `ids` and, unless it is None, `mask`, 1 where tokens count.
+
+    tokenizer: a tokenizer.json. pad: the id after the prompt's end. template: what the prompt is put into, at "{}", in
+    lower case and without blanks around it if `lower`.
+    """
+
+    tokenizer: str
+    ids: str
+    mask: str | None
+    length: int
+    pad: int
+    template: str
+    lower: bool
+
+
+@dataclass(frozen=True)
+class GuidanceSpec:
+    """Guidance that the network takes as an input, float32 ("B",): what it may be, and is unless a request says."""
+
+    input: str
+    default: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class TensorSpec:
     """shape: the batch axis is "B"."""
 
@@ -110,11 +140,24 @@ class Contract:
     image: ImageSpec
     labels: tuple[LabelTable, ...]
     schedule: ScheduleContract
+    texts: tuple[TextSpec, ...] = ()
+    embedded_guidance: GuidanceSpec | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Manifest(Contract):
     family: str
     state: StateSpec
     components: Mapping[str, Component]
     files: Mapping[str, FileEntry]
+
+    @property
+    def conditions(self) -> tuple[TensorSpec, ...]:
+        """What the denoiser takes beside the state and the time."""
+        return self.components[DENOISER].inputs[2:]
+
+    @property
+    def requested(self) -> tuple[TensorSpec, ...]:
+        """What a request brings: the inputs of the prompt's component, or the conditions where there is none."""
+        prompt = self.components.get(ENCODE_PROMPT)
+        return self.conditions if prompt is None else prompt.inputs

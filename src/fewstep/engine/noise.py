@@ -6,7 +6,8 @@ Step 0 is the initial noise, step i + 1 the fresh noise z_i of loop step i.
 
 import math
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from fewstep import _runtime
 from fewstep.engine.checks import refuse, whole
 
+Noise = Callable[[int], NDArray[np.float32]]  # step -> unit noise of one image (1, ...)
 MAX_SEED = 2**64 - 1
 MAX_STEP = 2**32 - 1
 MAX_ELEMENTS = 2**48  # more than any memory holds, and few enough that the runtime's arithmetic cannot wrap
@@ -33,6 +35,11 @@ def normal(seeds: Sequence[int], step: int, shape: Sequence[int]) -> NDArray[np.
     sizes = _integers("shape", shape, MAX_ELEMENTS)
     count = whole("elements of the shape", math.prod(sizes), 0, MAX_ELEMENTS)
     return _runtime.normal(rows, whole("step", step, 0, MAX_STEP), count).reshape(len(rows), *sizes)
+
+
+def stream(seed: int, shape: Sequence[int]) -> Noise:
+    """The noise of one image by step."""
+    return partial(normal, [seed], shape=shape)
 
 
 def _integers(name: str, values: Sequence[int], high: int) -> list[int]:

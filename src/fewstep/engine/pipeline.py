@@ -2,20 +2,23 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fewstep.engine.bundle_manifest import Contract
-from fewstep.engine.checks import refuse
+from fewstep.engine.bundle_manifest import LABELS, Contract
+from fewstep.engine.checks import choice, refuse
 from fewstep.engine.image import Images
-from fewstep.engine.request import Label, Request, check_request, contract_schedule
+from fewstep.engine.noise import Noise
+from fewstep.engine.request import Label, Prompt, Request, check_request, contract_schedule
 from fewstep.engine.result import Result
 from fewstep.engine.table import GuidedSchedule, Schedule
+from fewstep.engine.text import Texts
 from fewstep.engine.timings import Timings
+from fewstep.engine.torch_noise import RNGS, torch_stream
 from fewstep.errors import BackendError, InputError
 
 
@@ -26,19 +29,26 @@ class Progress(Protocol):
 
 
 class Backend(Protocol):
-    """What runs a model. seeds: n; labels: (n, L) rows of the label tables; images: uint8 (n, H, W, 3)."""
+    """What runs a model. seeds: n; inputs: what a request brings, (n, ...) by name; noise: of each image, by default
+    its seed's; images: uint8 (n, H, W, 3).
+    """
 
     name: str
     device: str
     threads: int
     load_ms: float
 
+    @property
+    def state(self) -> tuple[int, ...]:
+        """The shape of one image's state."""
+
     def run(
         self,
         seeds: Sequence[int],
-        labels: NDArray[np.int64],
+        inputs: Mapping[str, NDArray[Any]],
         schedule: Schedule | GuidedSchedule,
         progress: Progress | None = None,
+        noise: Sequence[Noise] | None = None,
     ) -> tuple[Images, Timings]: ...
 
 
@@ -52,26 +62,34 @@ class Pipeline:
 
     manifest: Contract
     backend: Backend
+    texts: Texts | None = None
     _process: int = field(default_factory=os.getpid, init=False, repr=False, compare=False)
 
     def __call__(
         self,
-        prompt: str | None = None,
+        prompt: Prompt | None = None,
         *,
         label: Label | Sequence[Label] | None = None,
         n: int | None = None,
         steps: int | None = None,
         seed: int | Sequence[int] | None = None,
+        guidance: float | None = None,
+        rng: str = "fewstep",
+        force: bool = False,
         progress: Progress | None = None,
     ) -> Result:
         """Make n pictures.
 
-        prompt: words of the model's vocabulary, "green critter on purple"; unknown ones are in the result.
+        prompt: of a model that reads text, any text or a list of n. Of one with a vocabulary its words, "green critter
+        on purple"; unknown ones are in the result.
         label: a value's name, "planets"; or {"class": "critters", "color": "green"}; or a list of n of these. What is
         not asked for is drawn from each image's seed.
-        n: 1 to 1024, by default 1 or the length of a list of labels or seeds.
+        n: 1 to 1024, by default 1 or the length of a list of prompts, labels or seeds.
         steps: one of the counts the model was distilled for, by default the model's own.
         seed: an int in [0, 2^64), image i then has (seed + i) mod 2^64; a list of n; or None for random ones.
+        guidance: of a model that takes it as an input, by default the model's own.
+        rng: "fewstep", or "torch" for the numbers that diffusers draws on a CPU with torch.Generator and a seed.
+        force: run steps and guidance the model was not distilled for; the result says which.
 
         An image is the same bytes for its labels, seed and steps whatever n and its neighbours are. Raises InputError
         or ContractError before anything runs, BackendError if the run fails.
@@ -81,12 +99,13 @@ class Pipeline:
         if progress is not None and not callable(progress):
             raise refuse("progress", "a function of the images done and n", progress)
         start = time.perf_counter()
-        request = check_request(self.manifest, prompt, label, n, steps, seed)
-        labels = self._rows(request)
+        choice("rng", rng, RNGS)
+        request = check_request(self.manifest, prompt, label, n, steps, seed, guidance, force)
+        inputs, cut = self._inputs(request)
+        schedule = contract_schedule(self.manifest, request.steps)
+        noise = [torch_stream(one, self.backend.state, schedule) for one in request.seeds] if rng == "torch" else None
         prompt_ms = (time.perf_counter() - start) * 1e3
-        images, timings = self.backend.run(
-            request.seeds, labels, contract_schedule(self.manifest, request.steps), progress
-        )
+        images, timings = self.backend.run(request.seeds, inputs, schedule, progress, noise)
         timings = replace(timings, prompt=timings.prompt + prompt_ms, total=(time.perf_counter() - start) * 1e3)
         return Result(
             images,
@@ -97,12 +116,29 @@ class Pipeline:
             self.manifest.schedule.name,
             timings,
             request.unknown_words,
+            request.prompts,
+            request.guidance,
+            request.forced,
+            cut,
         )
 
     def __reduce__(self) -> NoReturn:
         raise InputError(
             "a pipeline cannot be copied or pickled; share this one, or call fewstep.load where it is needed"
         )
+
+    def _inputs(self, request: Request) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
+        """What the request brings, (n, ...) by name, and what was cut off its prompts."""
+        n, cut = len(request.seeds), ()
+        inputs: dict[str, NDArray[Any]] = {}
+        if self.texts is not None:
+            tokens, cut = self.texts.encode(request.prompts)
+            inputs |= tokens
+        if self.manifest.embedded_guidance is not None:
+            inputs[self.manifest.embedded_guidance.input] = np.full(n, request.guidance, np.float32)
+        if self.manifest.labels:
+            inputs[LABELS] = self._rows(request)
+        return inputs, cut
 
     def _rows(self, request: Request) -> NDArray[np.int64]:
         tables = self.manifest.labels

@@ -12,7 +12,7 @@ from fewstep.errors import InputError, PlanError
 MAX_MODEL = 1 << 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PlanModel(Contract):
     """bundle: the digest of the bundle it was compiled from."""
 

@@ -8,43 +8,58 @@ from typing import Any, TypeGuard
 
 from fewstep import _runtime
 from fewstep.engine.bundle_manifest import Contract
-from fewstep.engine.checks import refuse, short, whole
+from fewstep.engine.checks import flag, real, refuse, short, whole
 from fewstep.engine.noise import MAX_SEED, random_seed
 from fewstep.engine.schedule import GuidedSchedule, Schedule, schedule
+from fewstep.engine.text import check_prompt
 from fewstep.engine.vocabulary import Vocabulary
 from fewstep.errors import ContractError, InputError
 
 Label = str | Mapping[str, str]
+Prompt = str | Sequence[str]
 MAX_N = 1024
+MAX_FORCED = 1000  # steps
+MAX_SCALE = 1e3
 MAX_PIXEL_STEPS = 2**28  # 64 one-megapixel pictures of four steps
 LABEL_STREAM = 1  # the counter's last word; the noise stream has 0
 
 
 @dataclass(frozen=True)
 class Request:
-    """Image i is determined by seeds[i], labels[i] (table name -> value, every table) and steps."""
+    """Image i is determined by seeds[i], labels[i] (table name -> value, every table), prompts[i], guidance and steps.
+
+    prompts: of models that read text; guidance: of those that take it as an input. forced: what the contract does not
+    allow, and was asked for all the same.
+    """
 
     steps: int
     seeds: tuple[int, ...]
     labels: tuple[dict[str, str], ...]
     unknown_words: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
+    guidance: float | None = None
+    forced: tuple[str, ...] = ()
 
 
 def check_request(
     manifest: Contract,
-    prompt: str | None = None,
+    prompt: Prompt | None = None,
     label: Label | Sequence[Label] | None = None,
     n: int | None = None,
     steps: int | None = None,
     seed: int | Sequence[int] | None = None,
+    guidance: float | None = None,
+    force: bool = False,
 ) -> Request:
     """Turn a caller's arguments into a Request, or raise InputError or ContractError saying what is legal.
 
-    n defaults to the length of a list of labels or seeds, else 1. An int seed gives image i the seed (seed + i) mod
-    2^64; None draws one at random. A prompt and a label may be combined if they do not contradict each other.
+    n defaults to the length of a list of prompts, labels or seeds, else 1. An int seed gives image i the seed
+    (seed + i) mod 2^64; None draws one at random. A prompt and a label may be combined if they do not contradict each
+    other. force: steps and guidance beyond the contract are taken, and named in the Request.
     """
-    N = _count(label, n, seed)
-    count = check_steps(manifest, steps)
+    N = _count(prompt, label, n, seed)
+    contract = _Contract(manifest, flag("force", force))
+    count, scale = contract.steps(steps), contract.guidance(guidance)
     pixel_steps = manifest.image.width * manifest.image.height * N * count
     if pixel_steps > MAX_PIXEL_STEPS:
         raise InputError(
@@ -52,26 +67,74 @@ def check_request(
             f"pixel steps, the limit is {MAX_PIXEL_STEPS}; ask for fewer pictures at a time"
         )
     seeds = check_seeds(seed, N)
+    prompts = ()
+    if manifest.texts:
+        prompts, prompt = _prompts(prompt, N), None
+    elif _is_list(prompt):
+        raise refuse("prompt", "one text, as this model has a vocabulary", prompt)
     wanted, unknown_words = _wanted(Vocabulary(manifest.labels), prompt, label, N)
     labels = tuple(_complete(manifest, given, s) for given, s in zip(wanted, seeds, strict=True))
-    return Request(count, seeds, labels, unknown_words)
+    return Request(count, seeds, labels, unknown_words, prompts, scale, tuple(contract.forced))
 
 
 def check_steps(manifest: Contract, steps: object) -> int:
     """The step count to use: `steps` if the model was distilled for it, its default for None, else ContractError."""
-    if steps is None:
-        return manifest.schedule.default_steps
-    legal = sorted(manifest.schedule.steps)
-    if isinstance(steps, bool) or not isinstance(steps, Integral) or int(steps) not in legal:
-        counts = ", ".join(map(str, legal))
-        raise ContractError(f"steps: {manifest.name} was distilled for {counts} steps, got {short(steps)}")
-    return int(steps)
+    return _Contract(manifest, force=False).steps(steps)
+
+
+class _Contract:
+    """What a model was distilled for; `forced` says what was asked for beside it."""
+
+    def __init__(self, manifest: Contract, force: bool) -> None:
+        self.manifest, self.force = manifest, force
+        self.forced: list[str] = []
+
+    def steps(self, steps: object) -> int:
+        if steps is None:
+            return self.manifest.schedule.default_steps
+        legal = sorted(self.manifest.schedule.steps)
+        if isinstance(steps, bool) or not isinstance(steps, Integral) or not 1 <= int(steps) <= MAX_FORCED:
+            counts = ", ".join(map(str, legal))
+            raise ContractError(f"steps: {self.manifest.name} was distilled for {counts} steps, got {short(steps)}")
+        if int(steps) not in legal:
+            counts = ", ".join(map(str, legal))
+            self._break(f"steps: {self.manifest.name} was distilled for {counts} steps, got {short(steps)}")
+        return int(steps)
+
+    def guidance(self, guidance: object) -> float | None:
+        spec = self.manifest.embedded_guidance
+        if spec is None:
+            if guidance not in (None, self.manifest.schedule.guidance):
+                legal = f"{self.manifest.schedule.guidance:g}"
+                raise ContractError(f"guidance: {self.manifest.name} was distilled for {legal}, got {short(guidance)}")
+            return None
+        if guidance is None:
+            return spec.default
+        scale = real("guidance", guidance, 0.0, MAX_SCALE)
+        if not spec.low <= scale <= spec.high:
+            self._break(
+                f"guidance: {self.manifest.name} was distilled for {spec.low:g} to {spec.high:g}, got {scale:g}"
+            )
+        return scale
+
+    def _break(self, what: str) -> None:
+        if not self.force:
+            raise ContractError(what)
+        self.forced.append(what)
 
 
 def contract_schedule(manifest: Contract, steps: int) -> Schedule | GuidedSchedule:
-    """The table of one of the model's step counts, with its guidance folded in unless that is 1."""
+    """The table of a step count, with the model's guidance folded in unless that is 1.
+
+    Of one that the model was not distilled for it has the options of the nearest that it was, if they are not lists of
+    times.
+    """
     contract = manifest.schedule
-    table = schedule(contract.name, steps, **contract.steps[steps])
+    nearest = min(contract.steps, key=lambda count: (abs(count - steps), count))
+    options = dict(contract.steps[nearest])
+    if steps not in contract.steps:
+        options = {key: value for key, value in options.items() if not isinstance(value, list | tuple)}
+    table = schedule(contract.name, steps, **options)
     return table if contract.guidance == 1 else table.guided(contract.guidance)
 
 
@@ -96,8 +159,18 @@ def drawn_value(seed: int, table: int, count: int) -> int:
     return word * count >> 32
 
 
-def _count(label: object, n: object, seed: object) -> int:
-    lengths = [_length(x) for x in (label, seed) if _is_list(x)]
+def _prompts(prompt: object, n: int) -> tuple[str, ...]:
+    if prompt is None:
+        raise InputError("prompt: expected what is to be in the picture, got none")
+    if not _is_list(prompt):
+        return (check_prompt("prompt", prompt),) * n
+    if _length(prompt) != n:
+        raise InputError(f"prompt: expected {n} prompts, one a picture, got {_length(prompt)}")
+    return tuple(check_prompt(f"prompt {i}", one) for i, one in enumerate(prompt))
+
+
+def _count(prompt: object, label: object, n: object, seed: object) -> int:
+    lengths = [_length(x) for x in (prompt, label, seed) if _is_list(x)]
     return whole("n", (lengths or [1])[0] if n is None else n, 1, MAX_N)
 
 

@@ -21,7 +21,10 @@ NUMBER = "{i}"
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """images: uint8 (n, H, W, 3). seeds and labels: those of each image. timings: milliseconds a stage."""
+    """images: uint8 (n, H, W, 3). seeds, labels, prompts: those of each image. timings: milliseconds a stage.
+
+    forced: what the model was not distilled for and was asked for all the same. cut: warnings of prompts too long.
+    """
 
     images: Images
     seeds: tuple[int, ...]
@@ -31,6 +34,10 @@ class Result:
     schedule: str
     timings: Timings
     unknown_words: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
+    guidance: float | None = None
+    forced: tuple[str, ...] = ()
+    cut: tuple[str, ...] = ()
 
     def pil(self) -> list[Image.Image]:
         """The n pictures as Pillow images."""

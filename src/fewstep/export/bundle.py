@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from fewstep.engine.bundle import Bundle
 from fewstep.engine.bundle_manifest import Component, Contract, FileEntry, Manifest, StateSpec
-from fewstep.engine.reading.manifest_reader import FILE, FORMAT, VERSION
+from fewstep.engine.reading.manifest_reader import FILE, FORMAT, LATENT, STAGED
 from fewstep.errors import OutputError
 
 
@@ -51,9 +51,15 @@ def write_bundle(
 
 
 def manifest_json(manifest: Manifest) -> bytes:
-    """The bytes of bundle.json: the same for the same manifest, for people to read too."""
+    """The bytes of bundle.json: the same for the same manifest, for people to read too; of the first version that can
+    say it.
+    """
     plain = {field.name: getattr(manifest, field.name) for field in fields(manifest)}
-    document = {"format": FORMAT, "version": VERSION, **plain}
+    version = LATENT
+    if not manifest.texts and manifest.embedded_guidance is None and len(manifest.components) == 1:
+        del plain["texts"], plain["embedded_guidance"]
+        version = STAGED
+    document = {"format": FORMAT, "version": version, **plain}
     return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, default=_plain) + "\n").encode()
 
 

@@ -1,37 +1,27 @@
 """From a checkpoint to a bundle."""
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fewstep.engine.bundle import Bundle
-from fewstep.engine.bundle_manifest import Component, StateSpec, TensorSpec
+from fewstep.engine.bundle_manifest import DENOISER, StateSpec
 from fewstep.engine.checks import choice, refuse
-from fewstep.engine.reading.manifest_reader import DENOISER, FILE
-from fewstep.engine.telemetry import refuse_telemetry
-from fewstep.errors import BackendError
+from fewstep.engine.reading.manifest_reader import FILE
 from fewstep.export.bundle import check_target, write_bundle
 from fewstep.export.checkpoint import read_checkpoint
+from fewstep.export.component import BATCHES, make_component
 from fewstep.export.config import CONTRACT
 from fewstep.export.families.trigflow_unet import TrigFlowUNet
-from fewstep.export.graph import BATCH, export_graph
-from fewstep.export.staging.comparison import staged_error
 from fewstep.export.staging.report import Saving, bundle_saving
-from fewstep.export.staging.stage_files import STAGE_FILES, add_stages
-from fewstep.export.weights import STORED, move_weights, round_weights
-
-if TYPE_CHECKING:
-    import onnxruntime as ort
+from fewstep.export.staging.stage_files import STAGE_FILES
+from fewstep.export.weights import STORED
 
 FAMILY = "trigflow-unet"
 GRAPH, WEIGHTS = "denoiser.onnx", "denoiser.safetensors"
-TOLERANCE = 1e-4  # of the largest output; the graph and PyTorch sum in other orders
-STAGED_TOLERANCE = 1e-5  # of the largest output; the stages and the whole round alike but for the sizes of batches
 
 
 @dataclass(frozen=True)
@@ -62,32 +52,18 @@ def export_checkpoint(
     if clash := {GRAPH, WEIGHTS, FILE, *STAGE_FILES.values()} & checkpoint.files.keys():
         raise refuse(f"{CONTRACT}: include", "other names than those of the bundle's own files", sorted(clash))
     network = checkpoint.network
-    round_weights(network, dtype)
-    graph, weights = move_weights(export_graph(network, example(network, 2), "F"), WEIGHTS, dtype)
-    relative_error = compare(graph, weights, network)
-    if not relative_error <= TOLERANCE:
-        raise BackendError(
-            f"the exported graph differs from the network by {relative_error:.1e}, allowed {TOLERANCE:.0e}"
-        )
-    side, labels = network.config.image_size, len(network.config.labels)
-    state = (3, side, side)
-    component = Component(
-        graph=GRAPH,
-        weights=(WEIGHTS,),
-        inputs=(
-            TensorSpec("x", "float32", (BATCH, *state)),
-            TensorSpec("t", "float32", (BATCH,)),
-            TensorSpec("labels", "int64", (BATCH, labels)),
-        ),
-        outputs=(TensorSpec("F", "float32", (BATCH, *state)),),
-    )
-    component, stages = add_stages(component, graph)
-    _check_stages(component, graph, stages, weights, network)
-    files = {GRAPH: graph, WEIGHTS: weights, **stages, **checkpoint.files}
+    made = make_component(DENOISER, network, [example(network, B) for B in BATCHES], ["F"], dtype=dtype)
+    side = network.config.image_size
     bundle = write_bundle(
-        out, checkpoint.contract, FAMILY, StateSpec(state), {DENOISER: component}, files, overwrite=overwrite
+        out,
+        checkpoint.contract,
+        FAMILY,
+        StateSpec((3, side, side)),
+        {DENOISER: made.component},
+        {**made.files, **checkpoint.files},
+        overwrite=overwrite,
     )
-    return Export(bundle, dtype, relative_error, bundle_saving(bundle, DENOISER))
+    return Export(bundle, dtype, made.relative_error, bundle_saving(bundle, DENOISER))
 
 
 def example(network: TrigFlowUNet, B: int) -> dict[str, Tensor]:
@@ -99,36 +75,3 @@ def example(network: TrigFlowUNet, B: int) -> dict[str, Tensor]:
         "t": torch.linspace(0, torch.pi / 2, B + 1)[1:],
         "labels": torch.stack([torch.randint(n + 1, (B,), generator=generator) for n in network.config.labels], dim=1),
     }
-
-
-def compare(graph: bytes, weights: bytes, network: TrigFlowUNet) -> float:
-    """The largest error of the graph in onnxruntime over the network's largest output, for batches of 1 and 3."""
-    refuse_telemetry()
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    options.add_external_initializers_from_files_in_memory([WEIGHTS], [weights], [len(weights)])
-    session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    return max(_relative_error(session, network, example(network, B)) for B in (1, 3))
-
-
-def _check_stages(
-    component: Component, graph: bytes, files: Mapping[str, bytes], weights: bytes, network: TrigFlowUNet
-) -> None:
-    """Raises BackendError unless the stages compute what the whole graph does, for two images and three times."""
-    stages = {name: files[stage.graph] for name, stage in component.stages.items()}
-    given = {name: tensor.numpy() for name, tensor in example(network, 2).items()}
-    times = example(network, 3)[component.inputs[1].name].numpy()
-    del given[component.inputs[1].name]
-    error = staged_error(graph, stages, {WEIGHTS: weights}, given, component.inputs[1].name, times)
-    if not error <= STAGED_TOLERANCE:
-        raise BackendError(f"the stages differ from the whole graph by {error:.1e}, allowed {STAGED_TOLERANCE:.0e}")
-
-
-def _relative_error(session: "ort.InferenceSession", network: nn.Module, inputs: dict[str, Tensor]) -> float:
-    (found,) = session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})
-    with torch.no_grad():
-        expected = network(*inputs.values())
-    error = (torch.from_numpy(found) - expected).abs().max() / expected.abs().max().clamp(min=1e-30)
-    return float(error)

@@ -4,7 +4,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,11 +21,16 @@ PRODUCER = "fewstep"
 
 
 def export_graph(
-    network: nn.Module, inputs: Mapping[str, Tensor], output: str, *, opset: int = OPSET, any_batch: bool = True
+    network: nn.Module,
+    inputs: Mapping[str, Tensor],
+    outputs: str | Sequence[str],
+    *,
+    opset: int = OPSET,
+    any_batch: bool = True,
 ) -> ModelProto:
     """The network called with `inputs` by position, each (B, ...) with B >= 2 as an example of any B.
 
-    any_batch: else B stays what it is.
+    outputs: the name of its one output, or the names of several. any_batch: else B stays what it is.
     """
     B = torch.export.Dim(BATCH, min=1, max=MAX_BATCH)
     with _quiet(), torch.no_grad(), _one_batch(network):
@@ -35,7 +40,7 @@ def export_graph(
             dynamo=True,
             opset_version=opset,
             input_names=list(inputs),
-            output_names=[output],
+            output_names=[outputs] if isinstance(outputs, str) else list(outputs),
             dynamic_shapes=tuple({0: B} for _ in inputs) if any_batch else None,
             custom_translation_table={torch.ops.aten.squeeze.dim: _squeeze},
             optimize=False,

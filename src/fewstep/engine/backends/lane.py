@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from fewstep.engine.backends.network import Network, Values
 from fewstep.engine.backends.state import State
 from fewstep.engine.bundle_manifest import MODULATION, PROMPT, STEP, Manifest, TensorSpec
-from fewstep.engine.image import Images, to_uint8
-from fewstep.engine.noise import normal
+from fewstep.engine.noise import Noise
 from fewstep.engine.table import GuidedSchedule, Schedule
 from fewstep.errors import BackendError
 
@@ -23,15 +22,16 @@ class Lane:
     def __init__(self, network: Network, manifest: Manifest, guided: bool, tables: Values) -> None:
         """tables: of the schedule's times, from network.tables."""
         self._network = network
-        self._manifest = manifest
         B, shape = 1 + guided, tuple(manifest.state.shape)
         N = self._steps = len(tables[network.time.name])
         self._state = State((1, *shape))
         self._u = np.zeros((B, *shape), np.float32)
-        self._labels = np.zeros((B, len(manifest.labels)), np.int64)
-        self._labels[0] = [table.null for table in manifest.labels]
         self._m = np.zeros((B, *shape), np.float32)
-        self._of_prompt = {tensor.name: self._labels for tensor in network.prompt} | self._made(PROMPT, B)
+        self._conditions = {tensor.name: _buffer(tensor, B) for tensor in network.prompt}
+        if guided:
+            for condition in self._conditions.values():
+                condition[0] = [table.null for table in manifest.labels]
+        self._of_prompt = self._conditions | self._made(PROMPT, B)
         self._of_steps: Values = {name: np.repeat(table, B, axis=0) for name, table in tables.items()}
         self._early = {}
         if PROMPT in network.parts:
@@ -54,33 +54,32 @@ class Lane:
             self._loop.append(network.bind(STEP, {network.state.name: self._u, **self._of_prompt, **of_step, **output}))
 
     def run(
-        self, seed: int, labels: NDArray[np.int64], schedule: Schedule | GuidedSchedule
-    ) -> tuple[Images, NDArray[np.float64]]:
-        """The picture uint8 (H, W, 3) of one image, and the seconds of the prompt, of each step and of decoding, N + 2.
+        self, conditions: Values, noise: Noise, schedule: Schedule | GuidedSchedule
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """The last state (1, ...) of one image, valid until the next run, and the seconds of what hangs on its
+        conditions alone and of each step, N + 1.
 
+        conditions: the denoiser's, of one image, without a batch axis. noise: step -> (1, ...), step 0 the first.
         schedule: of the times that this was made for.
         """
         table = schedule if isinstance(schedule, Schedule) else schedule.schedule
         clock = [time.perf_counter()]
-        self._labels[-1] = labels
+        for name, condition in self._conditions.items():
+            condition[-1] = conditions[name]
         self._prepare()
         clock.append(time.perf_counter())
-        state, shape = self._state, self._state.x.shape[1:]
-        state.start(table, normal([seed], 0, shape))
+        state = self._state
+        state.start(table, noise(0))
         for i in range(len(table)):
             self._u[:] = state.scale_input(table, i)
             self._call(i)
-            z = normal([seed], i + 1, shape) if table.c[i] else None
+            z = noise(i + 1) if table.c[i] else None
             state.advance(schedule, i, [self._m[j : j + 1] for j in range(len(self._m))], z)
             clock.append(time.perf_counter())
-        latent, image = self._manifest.latent, self._manifest.image
-        pixels = state.finish(table) / np.float32(latent.scaling_factor) + np.float32(latent.shift_factor)
-        picture = to_uint8(pixels, *image.range)[0]
-        clock.append(time.perf_counter())
-        return picture, np.diff(clock)
+        return state.finish(table), np.diff(clock)
 
     def _prepare(self) -> None:
-        """All that depends on the labels and not on the state."""
+        """All that depends on the conditions and not on the state."""
         for part, binding in self._early.items():
             if part == MODULATION:
                 for name, repeated in self._repeated.items():

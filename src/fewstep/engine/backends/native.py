@@ -6,7 +6,7 @@ same shapes, the same arithmetic and the same bytes however many are asked for.
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,11 @@ from fewstep.engine.checks import choice, whole
 from fewstep.engine.cores import available
 from fewstep.engine.device import DEVICES, MAX_THREADS
 from fewstep.engine.image import Images
+from fewstep.engine.noise import Noise
 from fewstep.engine.plan_model import PlanModel, read_model
 from fewstep.engine.table import GuidedSchedule, Schedule
 from fewstep.engine.timings import Timings
+from fewstep.errors import ContractError
 
 Progress = Callable[[int, int], None]
 
@@ -45,30 +47,38 @@ class NativeBackend:
     def run(
         self,
         seeds: Sequence[int],
-        labels: NDArray[np.int64],
+        inputs: Mapping[str, NDArray[Any]],
         schedule: Schedule | GuidedSchedule,
         progress: Progress | None = None,
+        noise: Sequence[Noise] | None = None,
     ) -> tuple[Images, Timings]:
         """Images uint8 (n, H, W, 3) and where the time went: a run is one call, so all of it counts as one stage.
 
-        schedule: the model's own of len(schedule) steps, which the plan holds. Raises DeviceError.
+        inputs: what the request brings, (n, ...) by name. schedule: the model's own of len(schedule) steps, which the
+        plan holds. Raises ContractError for other noise than the seeds', which a plan makes itself; DeviceError.
         """
+        if noise is not None:
+            raise ContractError("a plan makes its own noise; load the bundle to give it another")
         start = time.perf_counter()
         steps = len(schedule if isinstance(schedule, Schedule) else schedule.schedule)
-        images = self._run(seeds, labels, steps, ("images",), progress)["images"]
+        images = self._run(seeds, inputs, steps, ("images",), progress)["images"]
         return images, Timings(load=self.load_ms, denoise=((time.perf_counter() - start) * 1e3,))
 
+    @property
+    def state(self) -> tuple[int, ...]:
+        return tuple(self.program.outputs["latents"][1][1:])
+
     def generate(
-        self, seeds: Sequence[int], labels: NDArray[np.int64], steps: int
+        self, seeds: Sequence[int], inputs: Mapping[str, NDArray[Any]], steps: int
     ) -> tuple[NDArray[np.float32], Images]:
         """The latents float32 (n, ...) that the decoder is given, and the images."""
-        made = self._run(seeds, labels, steps, ("latents", "images"), None)
+        made = self._run(seeds, inputs, steps, ("latents", "images"), None)
         return made["latents"], made["images"]
 
     def _run(
         self,
         seeds: Sequence[int],
-        labels: NDArray[np.int64],
+        given: Mapping[str, NDArray[Any]],
         steps: int,
         outputs: Sequence[str],
         progress: Progress | None,
@@ -80,7 +90,7 @@ class NativeBackend:
         }
         for first in range(0, n, B):
             rows = np.minimum(np.arange(first, first + B), n - 1)
-            inputs = {"seeds": words[rows]} | ({"labels": labels[rows]} if self.model.labels else {})
+            inputs = {"seeds": words[rows]} | {name: values[rows] for name, values in given.items()}
             results = self.program.run(inputs, steps, outputs)
             for name in outputs:
                 made[name][first : first + B] = results[name][: n - first]

@@ -7,19 +7,24 @@ order, whichever kernels onnxruntime picks for a shape. Measured for toons16-32 
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fewstep.engine.backends.lanes import Lanes
-from fewstep.engine.backends.network import Network
+from fewstep.engine.backends.network import Network, Values
+from fewstep.engine.backends.once import Kept, Once
 from fewstep.engine.bundle import Bundle
+from fewstep.engine.bundle_manifest import DECODER, DENOISER, ENCODE_PROMPT
 from fewstep.engine.checks import choice, whole
 from fewstep.engine.cores import available
 from fewstep.engine.device import DEVICES, MAX_THREADS
-from fewstep.engine.image import Images
+from fewstep.engine.image import Images, to_uint8
+from fewstep.engine.noise import Noise, stream
+from fewstep.engine.reading.interface import input_names
 from fewstep.engine.table import GuidedSchedule, Schedule
 from fewstep.engine.timings import Timings
 from fewstep.errors import BundleError, ContractError
@@ -53,8 +58,16 @@ class OnnxRuntimeBackend:
             raise BundleError(
                 f"{self._manifest.name}: expected an image of 3 channels, got {self._manifest.image.channels}"
             )
-        size = sum(len(data) for _, data in bundle.session_inputs("denoiser")[1])
-        network = Network(bundle, "denoiser", self.device, self.threads if size > SMALL else 1)
+        self._inputs = input_names(self._manifest)
+        components = self._manifest.components
+        size = sum(len(data) for _, data in bundle.session_inputs(DENOISER)[1])
+        threads = self.threads if size > SMALL else 1
+        network = Network(bundle, DENOISER, self.device, threads)
+        opened = {
+            name: Once(bundle, name, self.device, threads) for name in (ENCODE_PROMPT, DECODER) if name in components
+        }
+        self._prompt = Kept(opened[ENCODE_PROMPT]) if ENCODE_PROMPT in opened else None
+        self._decoder = opened.get(DECODER)
         self.staged = network.staged
         self._lanes = Lanes(network, self._manifest)
         self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="fewstep")
@@ -63,33 +76,29 @@ class OnnxRuntimeBackend:
     def run(
         self,
         seeds: Sequence[int],
-        labels: NDArray[np.int64],
+        inputs: Mapping[str, NDArray[Any]],
         schedule: Schedule | GuidedSchedule,
         progress: Progress | None = None,
+        noise: Sequence[Noise] | None = None,
     ) -> tuple[Images, Timings]:
         """Images uint8 (n, H, W, 3) and where the time went.
 
-        seeds: n ints; labels: (n, L) rows of the label tables; progress(done, n) is called after each image, in order.
-        Raises BackendError if onnxruntime fails or the network returns NaN or Inf.
+        seeds: n ints; inputs: what the request brings, (n, ...) by name; progress(done, n) is called after each image,
+        in order. noise: of each image, by default its seed's. Raises BackendError if onnxruntime fails or the network
+        returns NaN or Inf.
         """
-        table = schedule if isinstance(schedule, Schedule) else schedule.schedule
-        if table.two_times:
-            raise ContractError(
-                f"schedule {table.name} needs a network of two times; this backend runs networks of one"
-            )
-        n = len(seeds)
-        image = self._manifest.image
+        n, image = len(seeds), self._manifest.image
         images = np.empty((n, image.height, image.width, image.channels), np.uint8)
+        times = np.zeros(len(_table(schedule)) + 2)
         workers = min(self.threads, n) if self.device == "cpu" else 1
 
         def make(i: int) -> NDArray[np.float64]:
-            lane = self._lanes.take(schedule)
-            images[i], times = lane.run(seeds[i], labels[i], schedule)
-            self._lanes.give_back(lane, schedule)
-            return times
+            start = time.perf_counter()
+            latent, seconds = self._latent(i, seeds, inputs, schedule, noise)
+            images[i] = self._picture(latent)
+            return np.append(seconds, time.perf_counter() - start - seconds.sum())
 
         results = map(make, range(n)) if workers == 1 else self._executor.map(make, range(n))
-        times = np.zeros(len(table) + 2)
         for done, stages in enumerate(results, 1):
             times += stages
             if progress is not None:
@@ -97,3 +106,55 @@ class OnnxRuntimeBackend:
         times *= 1e3 / workers
         prompt, *denoise, decode = times.tolist()
         return images, Timings(load=self.load_ms, prompt=prompt, denoise=tuple(denoise), decode=decode)
+
+    @property
+    def state(self) -> tuple[int, ...]:
+        return self._manifest.state.shape
+
+    def latents(
+        self,
+        seeds: Sequence[int],
+        inputs: Mapping[str, NDArray[Any]],
+        schedule: Schedule | GuidedSchedule,
+        noise: Sequence[Noise] | None = None,
+    ) -> NDArray[np.float32]:
+        """The states (n, ...) that a decoder is given."""
+        return np.concatenate([self._latent(i, seeds, inputs, schedule, noise)[0] for i in range(len(seeds))])
+
+    def _latent(
+        self,
+        i: int,
+        seeds: Sequence[int],
+        inputs: Mapping[str, NDArray[Any]],
+        schedule: Schedule | GuidedSchedule,
+        noise: Sequence[Noise] | None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Of image i, (1, ...), and the seconds as Lane.run says them, with the prompt's component in the first."""
+        start = time.perf_counter()
+        _table(schedule)
+        values: Values = {name: inputs[known][i : i + 1] for known, name in self._inputs.items()}
+        conditions = values if self._prompt is None else self._prompt.run(values)
+        draw = stream(seeds[i], self._manifest.state.shape) if noise is None else noise[i]
+        prompt = time.perf_counter() - start
+        lane = self._lanes.take(schedule)
+        latent, seconds = lane.run({name: rows[0] for name, rows in conditions.items()}, draw, schedule)
+        latent = latent.copy()
+        self._lanes.give_back(lane, schedule)
+        seconds[0] += prompt
+        return latent, seconds
+
+    def _picture(self, latent: NDArray[np.float32]) -> Images:
+        """uint8 (H, W, 3) of one state (1, ...)."""
+        scaling, image = self._manifest.latent, self._manifest.image
+        pixels = latent / np.float32(scaling.scaling_factor) + np.float32(scaling.shift_factor)
+        if self._decoder is not None:
+            pixels = self._decoder.run({self._decoder.spec.inputs[0].name: pixels})[self._decoder.spec.outputs[0].name]
+        return to_uint8(pixels, *image.range)[0]
+
+
+def _table(schedule: Schedule | GuidedSchedule) -> Schedule:
+    """Raises ContractError for one of networks of two times."""
+    table = schedule if isinstance(schedule, Schedule) else schedule.schedule
+    if table.two_times:
+        raise ContractError(f"schedule {table.name} needs a network of two times; this backend runs networks of one")
+    return table

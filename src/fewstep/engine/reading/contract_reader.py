@@ -1,12 +1,22 @@
 """Reads a model's contract: what it promises, and what was settled when it was distilled."""
 
 import re
+from dataclasses import replace
 from math import prod
 from types import MappingProxyType
 from typing import Any
 
-from fewstep.engine.bundle_manifest import Contract, ImageSpec, LabelTable, LatentSpec, License, ScheduleContract
-from fewstep.engine.checks import distinct, file_name, identifier, real, refuse, sequence, text, whole
+from fewstep.engine.bundle_manifest import (
+    Contract,
+    GuidanceSpec,
+    ImageSpec,
+    LabelTable,
+    LatentSpec,
+    License,
+    ScheduleContract,
+    TextSpec,
+)
+from fewstep.engine.checks import distinct, file_name, flag, identifier, real, refuse, sequence, text, whole
 from fewstep.engine.reading.fields import Fields, json_object
 from fewstep.engine.schedule import schedule
 from fewstep.errors import InputError
@@ -19,9 +29,15 @@ MAX_TABLES = 64
 MAX_LABEL_VALUES = 1 << 16
 
 
+MAX_TEXTS = 4
+MAX_TOKENS = 1 << 16
+MAX_TEMPLATE = 1 << 14
+MAX_GUIDANCE = 1e3
+
+
 def take_contract(fields: Fields) -> Contract:
     """Takes the contract's fields and leaves the others for the caller. Raises InputError naming the field."""
-    return Contract(
+    contract = Contract(
         name=fields.take("name", identifier),
         description=fields.take("description", text),
         license=fields.take("license", _license),
@@ -30,6 +46,10 @@ def take_contract(fields: Fields) -> Contract:
         labels=fields.take("labels", _labels),
         schedule=fields.take("schedule", _schedule),
     )
+    if "texts" not in fields.keys():  # noqa: SIM118  Fields is no mapping
+        return contract
+    texts, guidance = fields.take("texts", _texts), fields.take("embedded_guidance", _guidance)
+    return replace(contract, texts=texts, embedded_guidance=guidance)
 
 
 def bounded(where: str, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -77,6 +97,47 @@ def _label_table(where: str, value: object) -> LabelTable:
     values = tuple(text(f"{where}.values", v, 128) for v in fields.take("values", sequence, 1, MAX_LABEL_VALUES))
     distinct(f"{where}.values", values)
     out = LabelTable(name, values, fields.take("null", whole, 0, len(values)))
+    fields.done()
+    return out
+
+
+def _texts(where: str, value: object) -> tuple[TextSpec, ...]:
+    texts = tuple(_text(f"{where}[{i}]", item) for i, item in enumerate(sequence(where, value, 0, MAX_TEXTS)))
+    distinct(where, [name for item in texts for name in (item.ids, item.mask) if name is not None])
+    return texts
+
+
+def _text(where: str, value: object) -> TextSpec:
+    fields = Fields(where, value)
+    out = TextSpec(
+        tokenizer=fields.take("tokenizer", file_name),
+        ids=fields.take("ids", identifier),
+        mask=fields.take("mask", _optional_name),
+        length=fields.take("length", whole, 1, MAX_TOKENS),
+        pad=fields.take("pad", whole, 0, MAX_ELEMENTS),
+        template=fields.take("template", _template),
+        lower=fields.take("lower", flag),
+    )
+    fields.done()
+    return out
+
+
+def _optional_name(where: str, value: object) -> str | None:
+    return None if value is None else identifier(where, value)
+
+
+def _template(where: str, value: object) -> str:
+    if not isinstance(value, str) or len(value) > MAX_TEMPLATE or value.count("{}") != 1:
+        raise refuse(where, f"a text of at most {MAX_TEMPLATE} characters with {{}} once", value)
+    return value
+
+
+def _guidance(where: str, value: object) -> GuidanceSpec | None:
+    if value is None:
+        return None
+    fields = Fields(where, value)
+    low, high = fields.take("low", real, 0.0, MAX_GUIDANCE), fields.take("high", real, 0.0, MAX_GUIDANCE)
+    out = GuidanceSpec(fields.take("input", identifier), fields.take("default", real, low, high), low, high)
     fields.done()
     return out
 

@@ -3,27 +3,26 @@
 import re
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
 
-from fewstep.engine.bundle_manifest import Component, FileEntry, Manifest, StateSpec
+from fewstep.engine.bundle_manifest import DECODER, DENOISER, ENCODE_PROMPT, Component, FileEntry, Manifest, StateSpec
 from fewstep.engine.checks import choice, distinct, file_name, identifier, refuse, sequence, text, whole
 from fewstep.engine.reading import strict_json
 from fewstep.engine.reading.contract_reader import MAX_SIDE, bounded, take_contract
 from fewstep.engine.reading.fields import Fields
+from fewstep.engine.reading.interface import check_interface
 from fewstep.engine.reading.stages_reader import take_stages
-from fewstep.engine.reading.tensors_reader import BATCH, take_tensors
+from fewstep.engine.reading.tensors_reader import take_tensors
 from fewstep.errors import InputError
 
 FORMAT = "fewstep-bundle"
-VERSION = 2  # what is written
 STAGED = 2  # the first version whose components have stages
-VERSIONS = (1, 2)
+LATENT = 3  # the first version with texts and with components beside the denoiser
+VERSIONS = (1, STAGED, LATENT)
 FILE = "bundle.json"
 MAX_MANIFEST = 1 << 20
 MAX_FILES = 256
 MAX_FILE_SIZE = 1 << 36
 MAX_TENSORS = 16
-DENOISER = "denoiser"
 DTYPES = ("float32", "int64")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -34,8 +33,10 @@ def parse_manifest(data: bytes) -> Manifest:
     fields.take("format", choice, (FORMAT,))
     version = fields.take("version", _any)
     if type(version) is not int or version not in VERSIONS:
-        known = " or ".join(map(str, VERSIONS))
+        known = ", ".join(map(str, VERSIONS))
         raise refuse(f"{FILE}: version", f"{known}, which this fewstep reads (a newer fewstep may read more)", version)
+    if (version >= LATENT) != ("texts" in fields.keys()):  # noqa: SIM118  Fields is no mapping
+        raise refuse(f"{FILE}: texts", f"to be there from version {LATENT} on", f"version {version}")
     contract = take_contract(fields)
     manifest = Manifest(
         **vars(contract),
@@ -46,7 +47,7 @@ def parse_manifest(data: bytes) -> Manifest:
     )
     fields.done()
     _check_files(manifest)
-    _check_shapes(manifest)
+    check_interface(manifest, FILE)
     return manifest
 
 
@@ -63,8 +64,18 @@ def _state(where: str, value: object) -> StateSpec:
 
 def _components(where: str, value: object, version: int) -> MappingProxyType[str, Component]:
     fields = Fields(where, value)
-    out = {DENOISER: fields.take(DENOISER, _component, version)}
+    names = (ENCODE_PROMPT, DENOISER, DECODER) if version >= LATENT else (DENOISER,)
+    out = {
+        name: fields.take(name, _component, version)
+        for name in names
+        if name == DENOISER or name in fields.keys()  # noqa: SIM118
+    }
     fields.done()
+    parts = [part for component in out.values() for part in (component, *component.stages.values())]
+    distinct(where, [part.graph for part in parts])
+    for name in out.keys() - {DENOISER}:
+        if out[name].stages:
+            raise refuse(f"{where}.{name}.stages", "none, as it runs once", list(out[name].stages))
     return MappingProxyType(out)
 
 
@@ -110,23 +121,8 @@ def _check_files(manifest: Manifest) -> None:
         f"components.{key}": (c.graph, *c.weights, *(s.graph for s in c.stages.values()))
         for key, c in manifest.components.items()
     }
+    named["texts"] = tuple(spec.tokenizer for spec in manifest.texts)
     for where, names in {"license": (manifest.license.file,), **named}.items():
         for name in names:
             if name not in manifest.files:
                 raise InputError(f"{FILE}: {where}: file {name} is not listed in files")
-
-
-def _check_shapes(manifest: Manifest) -> None:
-    """A denoiser is F(x, t[, labels]); without a decoder the state is the picture."""
-    image, x = manifest.image, (BATCH, *manifest.state.shape)
-    if manifest.state.shape != (image.channels, image.height, image.width):
-        raise refuse(f"{FILE}: state.shape", "channels, height and width of image", list(manifest.state.shape))
-    labels = [("int64", (BATCH, len(manifest.labels)))] if manifest.labels else []
-    denoiser = manifest.components[DENOISER]
-    for key, tensors, expected in (
-        ("inputs", denoiser.inputs, [("float32", x), ("float32", (BATCH,)), *labels]),
-        ("outputs", denoiser.outputs, [("float32", x)]),
-    ):
-        found: list[tuple[str, Any]] = [(tensor.dtype, tensor.shape) for tensor in tensors]
-        if found != expected:
-            raise refuse(f"{FILE}: components.{DENOISER}.{key}", f"dtypes and shapes {expected}", found)

@@ -50,7 +50,8 @@ class Text:
     """How a prompt becomes the tokens of one encoder, as the family's pipeline in diffusers does it.
 
     tokenizer: its folder. ids, mask: the inputs it makes, int64 (B, length), padded and cut; mask is 1 where ids count,
-    None for a network that takes none. template: what the prompt is put into, at "{}".
+    None for a network that takes none. template: what the prompt is put into, at "{}"; lower: in lower case, without
+    blanks around it.
     """
 
     tokenizer: str
@@ -58,6 +59,7 @@ class Text:
     length: int
     mask: str | None = None
     template: str = "{}"
+    lower: bool = False
 
 
 @dataclass(frozen=True)

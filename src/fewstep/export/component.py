@@ -1,0 +1,87 @@
+"""One PyTorch network as a bundle's component: its graph, its weights, and that they compute what it does."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from fewstep.engine.bundle_manifest import DENOISER, Component, TensorSpec
+from fewstep.engine.reading.tensors_reader import BATCH
+from fewstep.errors import BackendError
+from fewstep.export.graph import export_graph
+from fewstep.export.staging.comparison import open_graph, staged_error
+from fewstep.export.staging.stage_files import add_stages
+from fewstep.export.weights import move_weights, round_weights
+
+TOLERANCE = 1e-4  # of the largest output; the graph and PyTorch sum in other orders
+STAGED_TOLERANCE = 1e-5  # of the largest output; the stages and the whole round alike but for the sizes of batches
+BATCHES = (2, 1, 3)  # of the examples; the first is traced
+Examples = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Made:
+    """files: graph, weights and stages. relative_error: of the graph in onnxruntime to the network, max over max."""
+
+    component: Component
+    files: Mapping[str, bytes]
+    relative_error: float
+
+
+def make_component(
+    name: str, network: nn.Module, examples: Sequence[Examples], outputs: Sequence[str], *, dtype: str, file: str = ""
+) -> Made:
+    """examples: inputs of BATCHES images, by name, in order. dtype: of the large weights as stored, "fp16" or "fp32".
+    file: what its files are called, by default the component's name. A denoiser gets its stages.
+
+    Raises BackendError where the graph is not the network, InputError for a weight that the dtype cannot hold.
+    """
+    round_weights(network, dtype)
+    graph_file, weights_file = f"{file or name}.onnx", f"{file or name}.safetensors"
+    graph, weights = move_weights(export_graph(network, examples[0], outputs), weights_file, dtype)
+    component = Component(
+        graph=graph_file,
+        weights=(weights_file,),
+        inputs=tuple(_spec(key, value) for key, value in examples[0].items()),
+        outputs=tuple(_spec(key, value) for key, value in zip(outputs, _run(network, examples[0]), strict=True)),
+    )
+    files = {graph_file: graph, weights_file: weights}
+    error = max(graph_error(graph, {weights_file: weights}, network, inputs) for inputs in examples[1:])
+    if not error <= TOLERANCE:
+        raise BackendError(f"the exported {name} differs from the network by {error:.1e}, allowed {TOLERANCE:.0e}")
+    if name == DENOISER:
+        component, stages = add_stages(component, graph)
+        files |= stages
+        _check_stages(component, files, examples[0], examples[-1])
+    return Made(component, files, error)
+
+
+def _spec(name: str, value: Tensor) -> TensorSpec:
+    return TensorSpec(name, str(value.dtype).removeprefix("torch."), (BATCH, *value.shape[1:]))
+
+
+@torch.no_grad()
+def _run(network: nn.Module, inputs: Examples) -> tuple[Tensor, ...]:
+    made = network(*inputs.values())
+    return made if isinstance(made, tuple) else (made,)
+
+
+def graph_error(graph: bytes, weights: Mapping[str, bytes], network: nn.Module, inputs: Examples) -> float:
+    """The largest error of a graph's outputs in onnxruntime, over the network's largest value in them."""
+    session = open_graph(graph, weights)
+    taken = {node.name for node in session.get_inputs()}
+    found = session.run(None, {name: tensor.numpy() for name, tensor in inputs.items() if name in taken})
+    pairs = [(torch.from_numpy(a).double(), b.double()) for a, b in zip(found, _run(network, inputs), strict=True)]
+    return max(float((a - b).abs().max() / b.abs().max().clamp(min=1e-30)) for a, b in pairs)
+
+
+def _check_stages(component: Component, files: Mapping[str, bytes], given: Examples, times: Examples) -> None:
+    """Raises BackendError unless the stages compute what the whole graph does, for two images and three times."""
+    stages = {name: files[stage.graph] for name, stage in component.stages.items()}
+    time = component.inputs[1].name
+    inputs = {name: tensor.numpy() for name, tensor in given.items() if name != time}
+    weights = {name: files[name] for name in component.weights}
+    error = staged_error(files[component.graph], stages, weights, inputs, time, times[time].numpy())
+    if not error <= STAGED_TOLERANCE:
+        raise BackendError(f"the stages differ from the whole graph by {error:.1e}, allowed {STAGED_TOLERANCE:.0e}")

@@ -1,0 +1,182 @@
+"""A family's networks into a bundle: text encoders, denoiser and decoder, each as a component."""
+
+import inspect
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from fewstep.engine.bundle_manifest import (
+    DECODER,
+    DENOISER,
+    ENCODE_PROMPT,
+    LABELS,
+    Contract,
+    GuidanceSpec,
+    ImageSpec,
+    LabelTable,
+    LatentSpec,
+    License,
+    ScheduleContract,
+    StateSpec,
+    TextSpec,
+)
+from fewstep.engine.checks import choice
+from fewstep.export.bundle import check_target, write_bundle
+from fewstep.export.component import BATCHES, Examples, Made, make_component
+from fewstep.export.export import Export
+from fewstep.export.families.family import Family, Networks, Size
+from fewstep.export.staging.report import bundle_saving
+from fewstep.export.weights import STORED
+
+ENCODE_FILE = "encode"  # prompt.onnx is a stage of the denoiser
+LICENSE = License("NOASSERTION", "LICENSE")
+UNKNOWN_LICENSE = b"The licence of these weights is that of the checkpoint they were exported from.\n"
+RANGE = (-1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a bundle takes of a checkpoint beside its networks. tokenizers: tokenizer.json and the padding id by folder.
+
+    classes: the names of a class-conditional model's labels. license: None where the checkpoint says nothing.
+    """
+
+    name: str
+    tokenizers: Mapping[str, tuple[bytes, int]]
+    classes: tuple[str, ...] = ()
+    license: tuple[str, bytes] | None = None
+
+
+def export_family(
+    family: Family,
+    size: Size,
+    networks: Networks,
+    source: Source,
+    out: str | os.PathLike[str],
+    *,
+    dtype: str = "fp16",
+    overwrite: bool = False,
+) -> Export:
+    """Write the bundle folder `out` of a family's networks, which are float32 and are rounded to what is stored.
+
+    dtype: of large weights as stored, "fp16" or "fp32". Raises OutputError if `out` cannot be written, BackendError if
+    a graph does not compute what its network does, InputError for weights that the dtype cannot hold.
+    """
+    choice("dtype", dtype, STORED)
+    check_target(Path(out), overwrite)
+    prompt, denoiser, decoder = (make(networks, size) for make in (family.prompt, family.denoiser, family.decoder))
+    requested = [size_inputs(size, B) for B in BATCHES]
+    conditions = [_conditions(prompt, denoiser, inputs) for inputs in requested]
+    made: dict[str, Made] = {}
+    if any(True for _ in prompt.parameters()):
+        outputs = list(conditions[0])
+        made[ENCODE_PROMPT] = make_component(ENCODE_PROMPT, prompt, requested, outputs, dtype=dtype, file=ENCODE_FILE)
+    first = float(family.contract.table().tau[0])
+    states = [_state(size, B, first) for B in BATCHES]
+    examples = [{**state, **rest} for state, rest in zip(states, conditions, strict=True)]
+    if LABELS in conditions[0]:
+        denoiser = OfColumn(denoiser)
+    made[DENOISER] = make_component(DENOISER, denoiser, examples, ["m"], dtype=dtype)
+    if any(True for _ in decoder.parameters()):
+        made[DECODER] = make_component(
+            DECODER, decoder, [{"x": state["u"]} for state in states], ["pixels"], dtype=dtype
+        )
+    license, text = (LICENSE, UNKNOWN_LICENSE) if source.license is None else _license(source.license)
+    files = {license.file: text, **{_tokenizer_file(name): data for name, (data, _) in source.tokenizers.items()}}
+    bundle = write_bundle(
+        out,
+        _contract(family, size, source, license),
+        family.name,
+        StateSpec(size.latent),
+        {name: one.component for name, one in made.items()},
+        files | {name: data for one in made.values() for name, data in one.files.items()},
+        overwrite=overwrite,
+    )
+    worst = max(one.relative_error for one in made.values())
+    return Export(bundle, dtype, worst, bundle_saving(bundle, DENOISER))
+
+
+def size_inputs(size: Size, B: int) -> dict[str, Tensor]:
+    """What B requests bring, drawn, the same each time; masks begin with ones, as they do."""
+    generator = torch.Generator().manual_seed(B)
+    inputs = {spec.name: spec.random(B, generator, torch.device("cpu")) for spec in size.inputs}
+    for text in size.texts:
+        if text.mask is not None:
+            lengths = torch.randint(1, text.length + 1, (B, 1), generator=generator)
+            inputs[text.mask] = (torch.arange(text.length) < lengths).to(torch.int64)
+    return inputs
+
+
+@torch.no_grad()
+def _conditions(prompt: nn.Module, denoiser: nn.Module, inputs: Examples) -> dict[str, Tensor]:
+    """What the prompt's module makes of them, by the denoiser's names; of label rows a column."""
+    names = list(inspect.signature(denoiser.forward).parameters)[2:]
+    made = dict(zip(names, (value.contiguous() for value in prompt(*inputs.values())), strict=True))
+    return {name: value[:, None] if name == LABELS else value for name, value in made.items()}
+
+
+class OfColumn(nn.Module):
+    """A denoiser of classes whose labels come as a column."""
+
+    def __init__(self, denoiser: nn.Module) -> None:
+        super().__init__()
+        self.denoiser = denoiser
+
+    def forward(self, u: Tensor, tau: Tensor, labels: Tensor) -> Tensor:
+        """labels: (B, 1) int64."""
+        m: Tensor = self.denoiser(u, tau, labels[:, 0])
+        return m
+
+
+def _state(size: Size, B: int, first: float) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(B)
+    return {"u": torch.randn(B, *size.latent, generator=generator), "tau": first * torch.linspace(1, 0.25, B)}
+
+
+def _contract(family: Family, size: Size, source: Source, license: License) -> Contract:
+    texts = tuple(
+        TextSpec(
+            tokenizer=_tokenizer_file(text.tokenizer),
+            ids=text.ids,
+            mask=text.mask,
+            length=text.length,
+            pad=source.tokenizers[text.tokenizer][1],
+            template=text.template,
+            lower=text.lower,
+        )
+        for text in size.texts
+    )
+    guidance = size.guidance and GuidanceSpec(
+        size.guidance.input, size.guidance.default, size.guidance.low, size.guidance.high
+    )
+    H, W = size.image
+    labels = tuple(
+        LabelTable("class", source.classes or tuple(map(str, range(spec.high or 1))), 0)
+        for spec in size.inputs
+        if spec.name == LABELS
+    )
+    steps = family.contract.steps
+    schedule = ScheduleContract(family.contract.name, family.contract.default_steps, 1.0, steps)
+    return Contract(
+        name=source.name,
+        description=f"{family.name}, exported from a checkpoint",
+        license=license,
+        latent=LatentSpec(1.0, 0.0),
+        image=ImageSpec(W, H, 3, RANGE),
+        labels=labels,
+        schedule=schedule,
+        texts=texts,
+        embedded_guidance=guidance,
+    )
+
+
+def _license(given: tuple[str, bytes]) -> tuple[License, bytes]:
+    return License(given[0], LICENSE.file), given[1]
+
+
+def _tokenizer_file(folder: str) -> str:
+    return f"{folder}.json"
