@@ -65,23 +65,30 @@ AUTOENCODERS = ("AutoencoderKL", "AutoencoderTiny")
 
 def compression(vae: Network) -> int:
     """Pixels a latent's side."""
-    key = {"AutoencoderTiny": "decoder_block_out_channels", "AutoencoderDC": "decoder_block_out_channels"}
+    key = {
+        "AutoencoderTiny": "decoder_block_out_channels",
+        "AutoencoderDC": "decoder_block_out_channels",
+        "AutoencoderKLQwenImage": "dim_mult",
+    }
     return int(2 ** (len(vae.setting(key.get(vae.kind, "block_out_channels"))) - 1))
 
 
-def latent_shape(denoiser: Network, vae: Network, image: tuple[int, int] | None) -> tuple[int, int, int]:
+def latent_shape(
+    denoiser: Network, vae: Network, image: tuple[int, int] | None, patch: int = 1
+) -> tuple[int, int, int]:
     """(C, H, W) of a request's latent: of the denoiser's own sample_size unless an image (H, W) is asked for.
 
-    Raises InputError for an image that is no whole number of latents.
+    C: the denoiser's in_channels. Raises InputError for an image that is no whole number of patches of latents.
     """
-    factor, side = compression(vae), denoiser.setting("sample_size")
+    channels, factor = int(denoiser.setting("in_channels")), compression(vae)
     if image is None:
+        side = denoiser.setting("sample_size")
         rows, columns = (side, side) if isinstance(side, int) else side
-        return int(denoiser.setting("in_channels")), int(rows), int(columns)
+        return channels, int(rows), int(columns)
     for name, pixels in zip(("height", "width"), image, strict=True):
-        if pixels % factor:
-            raise refuse(name, f"a multiple of {factor}", pixels)
-    return int(denoiser.setting("in_channels")), image[0] // factor, image[1] // factor
+        if pixels % (factor * patch):
+            raise refuse(name, f"a multiple of {factor * patch}", pixels)
+    return channels, image[0] // factor, image[1] // factor
 
 
 def image_shape(vae: Network, latent: tuple[int, int, int]) -> tuple[int, int]:

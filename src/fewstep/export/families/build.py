@@ -8,14 +8,14 @@ from torch import Tensor, nn
 from fewstep.engine.backends.torch.generation import Generation
 from fewstep.engine.checks import choice
 from fewstep.export.families.catalogue import FAMILIES
-from fewstep.export.families.family import SizeName
+from fewstep.export.families.family import Family, Size
 
 SPREAD = 0.1  # of norms around 1 and of biases around 0: none is 0, or a lost one would go unseen
 
 
 def build(
     name: str,
-    size: SizeName = "tiny",
+    size: str = "tiny",
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
     seed: int = 0,
@@ -25,21 +25,34 @@ def build(
     On the device "meta" the modules have shapes alone. Raises InputError for an unknown name or size.
     """
     family = FAMILIES[choice("family", name, tuple(FAMILIES))]
-    kind = family.dtype if dtype is None else dtype
     chosen = family.size("full" if choice("size", size, ("tiny", "full")) == "full" else "tiny")
-    where = torch.device(device)
+    return of_size(family, chosen, device, dtype, seed)
+
+
+def of_size(
+    family: Family,
+    size: Size,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    seed: int = 0,
+) -> Generation:
+    """The same of any size of the family, such as one that it measured."""
+    kind, where = family.dtype if dtype is None else dtype, torch.device(device)
     networks = {}
-    for i, (role, network) in enumerate(chosen.networks.items()):
+    for i, (role, network) in enumerate(size.networks.items()):
         with where:
             module = network.make()
         if where.type != "meta":
             randomise(module, seed + i)
         networks[role] = module
     prompt, denoiser, decoder = (
-        make(networks, chosen).to(where, kind).eval() for make in (family.prompt, family.denoiser, family.decoder)
+        make(networks, size).to(where, kind).eval() for make in (family.prompt, family.denoiser, family.decoder)
     )
-    inputs = tuple(spec if spec.high is not None else replace(spec, dtype=kind) for spec in chosen.inputs)
-    return Generation(name, prompt, denoiser, decoder, inputs, chosen.latent, chosen.image, kind, where)
+    numbers = () if size.guidance is None else (size.guidance.input,)
+    inputs = tuple(
+        spec if spec.high is not None or spec.name in numbers else replace(spec, dtype=kind) for spec in size.inputs
+    )
+    return Generation(family.name, prompt, denoiser, decoder, inputs, size.latent, size.image, kind, where)
 
 
 @torch.no_grad()

@@ -2,7 +2,19 @@
 
 from collections.abc import Mapping
 
-from fewstep.export.families import cd_imagenet64, flux_schnell, sana_sprint, sd_turbo, sdxl_turbo
+from fewstep.export.families import (
+    cd_imagenet64,
+    flux_schnell,
+    lcm_dreamshaper,
+    pixart_delta,
+    sana_sprint,
+    sd15_distilled,
+    sd35_turbo,
+    sd_turbo,
+    sdxl_distilled,
+    sdxl_turbo,
+    z_image_turbo,
+)
 from fewstep.export.families.family import Family
 
 FAMILIES: Mapping[str, Family] = {
@@ -10,9 +22,16 @@ FAMILIES: Mapping[str, Family] = {
     for family in (
         sd_turbo.FAMILY,
         sdxl_turbo.FAMILY,
+        *sdxl_distilled.FAMILIES,
+        *sd15_distilled.FAMILIES,
+        lcm_dreamshaper.FAMILY,
+        pixart_delta.FAMILY,
+        pixart_delta.FAMILY_512,
         sana_sprint.FAMILY,
         sana_sprint.FAMILY_1_6B,
         flux_schnell.FAMILY,
+        sd35_turbo.FAMILY,
+        z_image_turbo.FAMILY,
         cd_imagenet64.FAMILY,
     )
 }

@@ -1,17 +1,35 @@
 """FLUX.1-schnell at 1024 pixels: a flow transformer on 2 x 2 patches of a 16-channel latent, distilled to 1 to 4 steps.
 
-The text enters as T5's hidden states and CLIP's pooled output.
+The text enters as T5's hidden states and CLIP's pooled output. A size without text encoders takes these as they are:
+they are a third of the weights, and measurements of the rest need none.
 """
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from fewstep.engine.backends.torch.generation import Input
-from fewstep.export.families.autoencoders import autoencoder_kl, latent_decoder
-from fewstep.export.families.family import Contract, Family, Network, Networks, Size
+from fewstep.export.families.autoencoders import AUTOENCODERS, autoencoder_kl, image_shape, latent_decoder, latent_shape
+from fewstep.export.families.family import Contract, Family, Network, Networks, Published, Size, Text
 
 PATCH = 2
 TRAINING_TIMES = 1000
+T5_TOKENS = 256
+NATIVE = (1024, 1024)
+CLIP, T5 = "text_encoder", "text_encoder_2"
+
+
+class TextPrompt(nn.Module):
+    """T5's last hidden states, padding and all, and CLIP's pooled output."""
+
+    def __init__(self, clip: nn.Module, t5: nn.Module) -> None:
+        super().__init__()
+        self.clip, self.t5 = clip, t5
+
+    def forward(self, ids: Tensor, ids_2: Tensor) -> tuple[Tensor, Tensor]:
+        """ids: (B, CLIP's tokens), ids_2: (B, T5's tokens) int64 -> text (B, T5's tokens, D), pooled (B, P)."""
+        return self.t5(ids_2).last_hidden_state, self.clip(ids).pooler_output
 
 
 class Prompt(nn.Module):
@@ -65,11 +83,40 @@ def unpack(tokens: Tensor, H: int, W: int) -> Tensor:
 
 
 def prompt(networks: Networks, size: Size) -> nn.Module:
-    return Prompt()
+    return TextPrompt(networks[CLIP], networks[T5]) if T5 in networks else Prompt()
 
 
 def denoiser(networks: Networks, size: Size) -> nn.Module:
-    return Denoiser(networks["transformer"], size.inputs[0].shape[0], size.latent)
+    return Denoiser(networks["transformer"], text_tokens(size), size.latent)
+
+
+def text_tokens(size: Size) -> int:
+    (tokens,) = (spec.shape[0] for spec in size.inputs if spec.name in ("text", "ids_2"))
+    return tokens
+
+
+def measure(networks: Mapping[str, Network], image: tuple[int, int] | None) -> Size:
+    """At 1024 pixels, unless another size is asked for."""
+    transformer, vae = networks["transformer"], networks["vae"]
+    channels, H, W = latent_shape(transformer, vae, image or NATIVE, PATCH)
+    latent = (channels // PATCH**2, H, W)
+    if T5 not in networks:
+        features = (
+            Input("text", (T5_TOKENS, transformer.setting("joint_attention_dim")), torch.bfloat16),
+            Input("pooled", (transformer.setting("pooled_projection_dim"),), torch.bfloat16),
+        )
+        return Size(networks, features, latent, image_shape(vae, latent))
+    tokens = networks[CLIP].setting("max_position_embeddings")
+    return Size(
+        networks,
+        (
+            Input("ids", (tokens,), torch.int64, networks[CLIP].setting("vocab_size")),
+            Input("ids_2", (T5_TOKENS,), torch.int64, networks[T5].setting("vocab_size")),
+        ),
+        latent,
+        image_shape(vae, latent),
+        (Text("tokenizer", "ids", tokens), Text("tokenizer_2", "ids_2", T5_TOKENS)),
+    )
 
 
 VAE_TINY, _ = autoencoder_kl(
@@ -100,14 +147,22 @@ TINY = Size(
     latent=(4, 8, 8),
     image=(16, 16),
 )
-FULL = Size(
+FULL = measure(
     {
         "transformer": Network("diffusers", "FluxTransformer2DModel", {"guidance_embeds": False}),
         "vae": VAE_FULL,
     },
-    (Input("text", (256, 4096), torch.bfloat16), Input("pooled", (768,), torch.bfloat16)),
-    latent=(16, 128, 128),
-    image=(1024, 1024),
+    None,
 )
 CONTRACT = Contract("flow-euler", 4, {N: {} for N in (1, 2, 3, 4)})
-FAMILY = Family("flux-schnell", TINY, FULL, CONTRACT, prompt, denoiser, latent_decoder, torch.bfloat16)
+PUBLISHED = Published(
+    ("FluxPipeline",),
+    {
+        CLIP: ("CLIPTextModel",),
+        T5: ("T5EncoderModel",),
+        "transformer": ("FluxTransformer2DModel",),
+        "vae": AUTOENCODERS,
+    },
+    measure,
+)
+FAMILY = Family("flux-schnell", TINY, FULL, CONTRACT, prompt, denoiser, latent_decoder, torch.bfloat16, PUBLISHED)

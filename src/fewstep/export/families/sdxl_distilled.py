@@ -1,0 +1,42 @@
+"""SDXL at 1024 pixels, distilled by others than ADD: SDXL-Turbo's networks, each under the sampler it was trained for.
+
+Where a family has a checkpoint or LoRA a step count, as SDXL-Lightning has, a request takes the count of its own.
+"""
+
+from dataclasses import replace
+
+from fewstep.export.families import sdxl_turbo
+from fewstep.export.families.family import Contract, Family
+
+NATIVE = 128  # of the latent, as in the base model's unet/config.json
+TIMES = range(1, 9)
+
+TRAINED = sdxl_turbo.FULL.networks["unet"]
+FULL = sdxl_turbo.measure(
+    {**sdxl_turbo.FULL.networks, "unet": replace(TRAINED, config={**TRAINED.config, "sample_size": NATIVE})}, None
+)
+
+
+def sdxl(name: str, contract: Contract) -> Family:
+    return replace(sdxl_turbo.FAMILY, name=name, full=FULL, contract=contract)
+
+
+# arXiv:2402.13929. The one-step UNet predicts x_0: the picture is its output.
+LIGHTNING = sdxl("sdxl-lightning", Contract("euler", 4, {N: {"timestep_spacing": "trailing"} for N in (2, 4, 8)}))
+LIGHTNING_1STEP = sdxl(
+    "sdxl-lightning-1step", Contract("euler", 1, {1: {"timestep_spacing": "trailing", "prediction_type": "sample"}})
+)
+# arXiv:2404.13686: a LoRA a step count, one for all counts, and a UNet that starts at time 800.
+HYPER = sdxl("hyper-sdxl", Contract("ddim", 4, {N: {"set_alpha_to_one": False} for N in (2, 4, 8)}))
+HYPER_UNIFIED = sdxl("hyper-sdxl-unified", Contract("tcd", 1, {N: {"eta": 1.0} for N in TIMES}))
+HYPER_1STEP = sdxl("hyper-sdxl-1step", Contract("lcm", 1, {1: {"timesteps": (800,)}}))
+# arXiv:2402.19159, at the gamma that its authors run it with; diffusers' pipelines take eta = 0 unless it is given.
+TCD = sdxl("tcd-sdxl", Contract("tcd", 4, {N: {"eta": 0.3} for N in TIMES}))
+# arXiv:2405.18407: TCD's scheduler without noise, a LoRA a step count.
+PCM = sdxl("pcm-sdxl", Contract("tcd", 4, {N: {"eta": 0.0} for N in (2, 4, 8, 16)}))
+# arXiv:2405.14867: one UNet for one step, from time 399, and one for four.
+DMD2 = sdxl("dmd2-sdxl", Contract("dmd2", 4, {1: {}, 4: {}}))
+# arXiv:2311.05556, without guidance: a scale above 1 would run the network twice a step.
+LCM_LORA = sdxl("lcm-lora-sdxl", Contract("lcm", 4, {N: {} for N in TIMES}))
+
+FAMILIES = (LIGHTNING, LIGHTNING_1STEP, HYPER, HYPER_UNIFIED, HYPER_1STEP, TCD, PCM, DMD2, LCM_LORA)
