@@ -3,15 +3,23 @@
 import re
 from pathlib import Path
 
+import pytest
+from published_folders import write_sd
+
 from fewstep.export.families.catalogue import FAMILIES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "families.md").read_text()
 ROWS = re.findall(r"^\| (`.*?`) \| (.*) \|$", PAGE, re.MULTILINE)
 
 
-def test_the_example_runs() -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    exec(compile(code, "docs/families.md", "exec"), {})
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_sd(tmp_path / "sd-turbo")
+    monkeypatch.chdir(tmp_path)
+    examples = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    assert len(examples) == 2
+    for code in examples:
+        exec(compile(code, "docs/families.md", "exec"), {})
 
 
 def test_the_table_is_the_families() -> None:
