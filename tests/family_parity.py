@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fewstep.engine.backends.torch.eager import denoise, engine_noise, to_bytes
 from fewstep.engine.backends.torch.generation import Generation, check_inputs
@@ -35,11 +35,9 @@ class Tokens:
         self.ids, self.mask = ids, torch.ones_like(ids) if mask is None else mask
         self.model_max_length = ids.shape[1]
         self.padding_side = "right"
-        self.asked: list[str] = []
 
     def __call__(self, prompt: str | Sequence[str], **_: object) -> Any:
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        self.asked += prompts
         rows = [int(text.split()[-1]) for text in prompts]
         return Row(input_ids=self.ids[rows], attention_mask=self.mask[rows])
 
@@ -87,16 +85,17 @@ def check(
     pipe: Any,
     arguments: dict[str, Any],
     of_latents: Callable[[Tensor], Tensor] = lambda x: x,
+    held: str = "latent",
 ) -> None:
     """The same latents and pictures: those of made with the table, and those of pipe with the arguments.
 
-    of_latents: from how the pipeline holds latents to (B, C, H, W).
+    of_latents: from how the pipeline holds latents, its output of that type, to (B, C, H, W).
     """
     with torch.no_grad():
         conditions = made.prompt(*check_inputs(made, inputs, len(SEEDS)))
         x = denoise(made, conditions, table, engine_noise(made, SEEDS))
         pictures = to_bytes(made.decoder(x)).numpy()
-        expected = of_latents(run(monkeypatch, made, pipe, arguments, len(table), "latent"))
+        expected = of_latents(run(monkeypatch, made, pipe, arguments, len(table), held))
         shown = run(monkeypatch, made, pipe, arguments, len(table), "np")
     assert x.shape == expected.shape
     assert float((x - expected).abs().max()) <= CLOSE * float(expected.abs().max())
@@ -132,8 +131,3 @@ def assert_same_table(got: Schedule, expected: Schedule) -> None:
 def counts(name: str) -> list[int]:
     """The legal step counts that tests run: every one up to 4, and 8."""
     return [N for N in FAMILIES[name].contract.steps if N <= 4 or N == 8]
-
-
-def module(part: object) -> nn.Module:
-    assert isinstance(part, nn.Module)
-    return part

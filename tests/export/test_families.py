@@ -36,6 +36,8 @@ PUBLISHED = {
     "sd3.5-large-turbo": (123_060_480 + 768**2 + 694_659_840 + 4_762_310_656, 8_056_627_520, 83_819_683),
     "z-image-turbo": (4_022_468_096, 6_154_908_736, 83_819_683),
     "cd_imagenet64": (0, 295_899_267, 0),
+    "ct_imagenet64": (0, 295_899_267, 0),
+    **dict.fromkeys(("cd_bedroom256", "cd_bedroom256_l2", "ct_bedroom256", "ct_cat256"), (0, 526_304_771, 0)),
 }
 SEEDS = (7, 2**63 + 5)
 # One of the families that share networks, whose tests are then the same.
@@ -93,7 +95,7 @@ def test_every_input_matters(name: str) -> None:
 def test_what_was_not_distilled_for_is_refused() -> None:
     with pytest.raises(ContractError, match="expected one of 1, 2, got 3"):
         FAMILIES["cd_imagenet64"].contract.table(3)
-    with pytest.raises(InputError, match=r"family: expected one of cd_imagenet64, .*flux-schnell, .*got 'sd-turbo-2'"):
+    with pytest.raises(InputError, match=r"family: expected one of cd_bedroom256, .*flux-schnell, .*got 'sd-turbo-2'"):
         build("sd-turbo-2")
     made, table = build("cd_imagenet64"), FAMILIES["cd_imagenet64"].contract.table(1)
     with pytest.raises(InputError, match=r"inputs of cd_imagenet64: expected labels, got ids"):

@@ -59,7 +59,7 @@ def test_a_family_s_peers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_family_that_is_not_there_and_a_step_it_has_not() -> None:
-    with pytest.raises(InputError, match=r"family: expected one of cd_imagenet64, .*flux-schnell"):
+    with pytest.raises(InputError, match=r"family: expected one of cd_bedroom256, .*flux-schnell"):
         family_makers("sd", Marks("cpu"), device="cpu", size="tiny")
     with pytest.raises(ContractError, match="steps"):
         family_makers("cd_imagenet64", Marks("cpu"), device="cpu", size="tiny", steps=77)

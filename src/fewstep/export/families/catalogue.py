@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from fewstep.export.families import (
-    cd_imagenet64,
+    consistency_models,
     flux_schnell,
     lcm_dreamshaper,
     pixart_delta,
@@ -32,6 +32,6 @@ FAMILIES: Mapping[str, Family] = {
         flux_schnell.FAMILY,
         sd35_turbo.FAMILY,
         z_image_turbo.FAMILY,
-        cd_imagenet64.FAMILY,
+        *consistency_models.FAMILIES,
     )
 }
