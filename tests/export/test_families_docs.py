@@ -4,8 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
+from lora_files import draw_factors, kohya, saved
 from published_folders import write_sd
 
+from fewstep.export.checkpoints.folder import read_folder
 from fewstep.export.families.catalogue import FAMILIES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "families.md").read_text()
@@ -15,9 +18,11 @@ ROWS = re.findall(r"^\| (`.*?`) \| (.*) \|$", PAGE, re.MULTILINE)
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_sd(tmp_path / "sd-turbo")
+    unet = read_folder(tmp_path / "sd-turbo").load("unet", torch.float32)
+    saved(tmp_path / "lora.safetensors", kohya(draw_factors(unet)))
     monkeypatch.chdir(tmp_path)
     examples = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    assert len(examples) == 2
+    assert len(examples) == 3
     for code in examples:
         exec(compile(code, "docs/families.md", "exec"), {})
 

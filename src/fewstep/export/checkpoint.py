@@ -42,11 +42,11 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     folder, weights = (given.parent, given.name) if named else (given, WEIGHTS)
     try:
         if given.suffix in PICKLES:
-            raise _pickle(given.name)
+            raise refuse_pickle(given.name, WEIGHTS)
         with open_folder(folder) as descriptor:
             names = sorted(os.listdir(descriptor))
             if weights not in names and (pickles := [name for name in names if Path(name).suffix in PICKLES]):
-                raise _pickle(pickles[0])
+                raise refuse_pickle(pickles[0], WEIGHTS)
             return _read(descriptor, weights)
     except InputError as error:
         raise InputError(f"{given}: {error}") from error
@@ -74,8 +74,9 @@ def _json(folder: int, name: str) -> object:
     return strict_json.loads(_bytes(folder, name, MAX_JSON), name, MAX_JSON)
 
 
-def _pickle(name: str) -> InputError:
+def refuse_pickle(name: str, instead: str) -> InputError:
+    """instead: the safetensors file to save."""
     return InputError(
         f"{name} is a pickle, which can run any program when it is read, so fewstep reads none; "
-        f"save its state dict with safetensors.torch.save_file as {WEIGHTS}"
+        f"save its state dict with safetensors.torch.save_file as {instead}"
     )

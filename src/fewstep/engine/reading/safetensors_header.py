@@ -16,6 +16,7 @@ from fewstep.errors import InputError
 MAX_HEADER = 1 << 21
 MAX_ELEMENTS = 1 << 48
 MAX_NAME = 512
+COLONS = 16  # of a tensor: its entry has 4, and metadata some; what has more is not worth parsing
 METADATA = "__metadata__"
 ITEM_SIZES: Mapping[str, int] = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1,
@@ -41,8 +42,10 @@ def read_header(data: bytes, file: str) -> list[Tensor]:
     return read_container(data, file, MAX_HEADER)[1]
 
 
-def read_container(data: bytes | mmap, file: str, max_header: int) -> tuple[dict[str, str], list[Tensor]]:
-    """The metadata too, of a header of at most max_header bytes."""
+def read_container(
+    data: bytes | mmap, file: str, max_header: int, max_tensors: int | None = None
+) -> tuple[dict[str, str], list[Tensor]]:
+    """The metadata too, of a header of at most max_header bytes and, if given, max_tensors tensors."""
     length, room = int.from_bytes(data[:8], "little"), min(max_header, len(data) - 8)
     if length > room:
         raise InputError(
@@ -51,10 +54,14 @@ def read_container(data: bytes | mmap, file: str, max_header: int) -> tuple[dict
     header = data[8 : 8 + length]
     if not header.startswith(b"{"):
         raise refuse(f"{file}: header", "a JSON object", header[:16])
+    if max_tensors is not None and (colons := header.count(b":")) > COLONS * max_tensors:
+        raise refuse(f"{file}: header", f"at most {max_tensors} tensors", f"{colons} colons")
     entries = strict_json.loads(header, f"{file}: header", max_header)
     metadata = entries.pop(METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise refuse(f"{file}: {METADATA}", "an object of strings", metadata)
+    if max_tensors is not None and len(entries) > max_tensors:
+        raise refuse(f"{file}: header", f"at most {max_tensors} tensors", len(entries))
     start = 8 + length
     tensors = sorted(
         (_tensor(name, entry, start, len(data), file) for name, entry in entries.items()),
