@@ -27,6 +27,8 @@ from safetensors.torch import save_file
 from fewstep.errors import InputError
 from fewstep.export.checkpoints.folder import read_folder
 
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+
 OPENING: dict[str, tuple[str, Break, str]] = {
     "no index": ("whole", moved(Path(INDEX), "other.json"), r"model_index.json is missing; expected a folder that"),
     "index of another shape": ("whole", written(INDEX, b"[]"), r"model_index.json: expected an object, got \[\]"),
