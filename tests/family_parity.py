@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import io
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -29,7 +30,7 @@ COLUMNS = ("tau", "s_in", "a", "b", "c", "d", "e", "r", "draws", "init", "out_sc
 
 
 class Tokens:
-    """A tokenizer whose i-th prompt, written as the number i, is row i of ids and of mask."""
+    """A tokenizer whose i-th prompt, whose last number is i, is row i of ids and of mask."""
 
     def __init__(self, ids: Tensor, mask: Tensor | None = None) -> None:
         self.ids, self.mask = ids, torch.ones_like(ids) if mask is None else mask
@@ -38,7 +39,7 @@ class Tokens:
 
     def __call__(self, prompt: str | Sequence[str], **_: object) -> Any:
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        rows = [int(text.split()[-1]) for text in prompts]
+        rows = [int(re.findall(r"\d+", text)[-1]) for text in prompts]
         return Row(input_ids=self.ids[rows], attention_mask=self.mask[rows])
 
     def tokenize(self, prompt: str) -> list[str]:

@@ -7,6 +7,7 @@ from fewstep.export.families import (
     flux_schnell,
     lcm_dreamshaper,
     pixart_delta,
+    qwen_image_lightning,
     sana_sprint,
     sd15_distilled,
     sd35_turbo,
@@ -32,6 +33,7 @@ FAMILIES: Mapping[str, Family] = {
         flux_schnell.FAMILY,
         sd35_turbo.FAMILY,
         z_image_turbo.FAMILY,
+        qwen_image_lightning.FAMILY,
         *consistency_models.FAMILIES,
     )
 }
