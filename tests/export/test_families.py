@@ -1,19 +1,11 @@
-"""The families against what is published of them and against diffusers' own pipelines."""
+"""The families against what is published of them; beside diffusers' own pipelines they are in test_families_*.py."""
 
-import contextlib
-import importlib
 import inspect
-import io
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
 
 from fewstep.engine.backends.torch.eager import generate
-from fewstep.engine.backends.torch.generation import Generation
-from fewstep.engine.noise import normal
 from fewstep.errors import ContractError, InputError
 from fewstep.export.families import sd15_distilled, sdxl_distilled
 from fewstep.export.families.build import build
@@ -44,7 +36,6 @@ SEEDS = (7, 2**63 + 5)
 # One of the families that share networks, whose tests are then the same.
 FULL = list({id(family.full): name for name, family in FAMILIES.items()}.values())
 TINY = list({id(family.tiny): name for name, family in FAMILIES.items()}.values())
-BETAS: dict[str, Any] = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
 
 @pytest.mark.parametrize("name", FULL)
@@ -113,75 +104,3 @@ def test_packing_is_undone() -> None:
     x = torch.randn(2, 4, 6, 8)
     assert torch.equal(unpack(pack(x), 6, 8), x)
     assert torch.equal(pack(x)[0, 1], x[0, :, :2, 2:4].reshape(-1))  # the second patch of the first row
-
-
-def networks(made: Generation) -> dict[str, nn.Module]:
-    parts = {**dict(made.prompt.named_children()), **dict(made.denoiser.named_children())}
-    return parts | dict(made.decoder.named_children())
-
-
-def noise(made: Generation, step: int) -> Tensor:
-    return torch.from_numpy(normal(SEEDS, step, made.latent))
-
-
-def sd_turbo(diffusers: Any, made: Generation, inputs: dict[str, Tensor]) -> Any:
-    parts = networks(made)
-    scheduler = diffusers.EulerDiscreteScheduler(**BETAS, timestep_spacing="trailing")
-    pipe = diffusers.StableDiffusionPipeline(
-        parts["vae"], None, None, parts["unet"], scheduler, None, None, None, False
-    )
-    (text,) = made.prompt(*inputs.values())
-    return pipe, {"prompt_embeds": text, "guidance_scale": 0.0, "latents": noise(made, 0)}
-
-
-def sdxl_turbo(diffusers: Any, made: Generation, inputs: dict[str, Tensor]) -> Any:
-    parts = networks(made)
-    scheduler = diffusers.EulerAncestralDiscreteScheduler(**BETAS, timestep_spacing="trailing")
-    pipe = diffusers.StableDiffusionXLPipeline(
-        parts["vae"], parts["first"], parts["second"], None, None, parts["unet"], scheduler, add_watermarker=False
-    )
-    text, pooled, _ = made.prompt(*inputs.values())
-    return pipe, {
-        "prompt_embeds": text,
-        "pooled_prompt_embeds": pooled,
-        "guidance_scale": 0.0,
-        "latents": noise(made, 0),
-    }
-
-
-def flux_schnell(diffusers: Any, made: Generation, inputs: dict[str, Tensor]) -> Any:
-    parts = networks(made)
-    pipe = diffusers.FluxPipeline(
-        diffusers.FlowMatchEulerDiscreteScheduler(shift=1.0), parts["vae"], None, None, None, None, parts["transformer"]
-    )
-    text, pooled = made.prompt(*inputs.values())
-    return pipe, {"prompt_embeds": text, "pooled_prompt_embeds": pooled, "latents": pack(noise(made, 0))}
-
-
-def cd_imagenet64(diffusers: Any, made: Generation, inputs: dict[str, Tensor]) -> Any:
-    pipe = diffusers.ConsistencyModelPipeline(networks(made)["unet"], diffusers.CMStochasticIterativeScheduler())
-    return pipe, {"class_labels": inputs["labels"].tolist(), "latents": noise(made, 0), "batch_size": 2}
-
-
-PIPELINES = {  # and a step count at which the reference draws nothing that counts
-    "sd-turbo": (sd_turbo, 2),
-    "sdxl-turbo": (sdxl_turbo, 1),
-    "flux-schnell": (flux_schnell, 4),
-    "cd_imagenet64": (cd_imagenet64, 1),
-}
-
-
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
-@pytest.mark.parametrize("name", PIPELINES)
-def test_eager_makes_the_pictures_of_diffusers_own_pipeline(name: str) -> None:
-    make, steps = PIPELINES[name]
-    made = build(name, dtype=torch.float32)
-    inputs = made.random_inputs(2, seed=3)
-    got = generate(made, inputs, SEEDS, FAMILIES[name].contract.table(steps))
-    H, W = made.image
-    with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):
-        pipe, arguments = make(importlib.import_module("diffusers"), made, inputs)
-        pipe.set_progress_bar_config(disable=True)
-        sized = {} if name == "cd_imagenet64" else {"height": H, "width": W}
-        pictures = pipe(**arguments, **sized, num_inference_steps=steps, output_type="np").images
-    assert np.abs(got.numpy() - 255 * pictures).max() <= 0.51

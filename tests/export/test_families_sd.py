@@ -26,6 +26,8 @@ from fewstep.export.families.lcm_dreamshaper import GUIDANCE, embed
 
 TIMES = {4: [999, 749, 499, 249], 1: [399]}
 PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {  # the scheduler's configuration, and what its pipeline is told
+    "sd-turbo": ("sd-turbo", {}),
+    "sdxl-turbo": ("sdxl-turbo", {}),
     "sdxl-lightning": ("sdxl-lightning", {}),
     "sdxl-lightning-1step": ("sdxl-lightning-1step-x0", {}),
     "hyper-sdxl": ("hyper-sd-nstep-lora", {}),

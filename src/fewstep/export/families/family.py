@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, Literal
 
@@ -51,7 +51,8 @@ class Text:
 
     tokenizer: its folder. ids, mask: the inputs it makes, int64 (B, length), padded and cut; mask is 1 where ids count,
     None for a network that takes none. template: what the prompt is put into, at "{}"; lower: in lower case, without
-    blanks around it.
+    blanks around it. instructed: what the template has before the prompt is an instruction whose tokens, all but two,
+    come beside length; only the tokenizer knows how many they are, so with_instructions makes room for them.
     """
 
     tokenizer: str
@@ -60,6 +61,7 @@ class Text:
     mask: str | None = None
     template: str = "{}"
     lower: bool = False
+    instructed: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,26 @@ class Size:
     image: tuple[int, int]
     texts: tuple[Text, ...] = ()
     guidance: Guidance | None = None
+
+
+def with_instructions(size: Size, count: Callable[[str, str], int]) -> Size:
+    """The size with room for the instructions of its texts.
+
+    count: (tokenizer's folder, text) -> how many tokens the tokenizer makes of the text, special ones included.
+    """
+    more: dict[str, int] = {}
+    for text in size.texts:
+        if text.instructed:
+            beside = count(text.tokenizer, text.template.split("{}")[0]) - 2
+            more |= {name: beside for name in (text.ids, text.mask) if name is not None}
+    inputs = (
+        replace(spec, shape=(spec.shape[0] + more[spec.name],)) if spec.name in more else spec for spec in size.inputs
+    )
+    texts = (
+        replace(text, length=text.length + more[text.ids], instructed=False) if text.instructed else text
+        for text in size.texts
+    )
+    return replace(size, inputs=tuple(inputs), texts=tuple(texts))
 
 
 @dataclass(frozen=True)
