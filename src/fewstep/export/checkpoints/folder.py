@@ -29,19 +29,28 @@ def read_folder(path: str | os.PathLike[str], variant: str | None = None) -> Che
     variant: of the weights' files, such as "fp16"; the autoencoder's plain file is taken where it has none. Raises
     InputError naming the file, what was expected there and what was got.
     """
-    given = Path(path)
+    return _opened(Path(path), variant, weights=True)
+
+
+def read_configs(path: str | os.PathLike[str]) -> Checkpoint:
+    """A folder of diffusers without its weights, which need not be there."""
+    return _opened(Path(path), None, weights=False)
+
+
+def _opened(path: Path, variant: str | None, weights: bool) -> Checkpoint:
     try:
-        check_folder(given, "folder")
-        if not exists(given / INDEX):
-            refuse_pickles(given, given.name)
+        if variant is not None:
+            file_name("variant", variant)
+        check_folder(path, "folder")
+        if not exists(path / INDEX):
+            refuse_pickles(path, path.name)
             raise InputError(f"{INDEX} is missing; expected a folder that diffusers' save_pretrained wrote")
-        index = read_json(given / INDEX, INDEX)
-        return _read(given, index, None if variant is None else file_name("variant", variant))
+        return _read(path, read_json(path / INDEX, INDEX), variant, weights)
     except InputError as error:
-        raise InputError(f"{given}: {error}") from error
+        raise InputError(f"{path}: {error}") from error
 
 
-def _read(path: Path, index: Mapping[str, Any], variant: str | None) -> Checkpoint:
+def _read(path: Path, index: Mapping[str, Any], variant: str | None, weighed: bool) -> Checkpoint:
     refuse_code(INDEX, index)
     if isinstance(index.get("_class_name"), list):
         raise InputError(f"{INDEX}: _class_name names code of the checkpoint; fewstep runs none")
@@ -73,8 +82,11 @@ def _read(path: Path, index: Mapping[str, Any], variant: str | None) -> Checkpoi
         elif role.startswith(TOKENIZER):
             tokenizers[role] = _tokenizer(path / role, role)
         else:
-            networks[role], weights[role], more = _network(path / role, role, library, kind, variant)
+            networks[role], more = _network(path / role, role, library, kind)
             notes += more
+            if weighed:
+                weights[role], more = _weights(path / role, role, networks[role], variant)
+                notes += more
     others = {key: value for key, value in index.items() if key not in components and not key.startswith("_")}
     return Checkpoint(
         path,
@@ -93,16 +105,16 @@ def _is_component(value: object) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(v is None or isinstance(v, str) for v in value)
 
 
-def _network(
-    folder: Path, role: str, library: str, kind: str, variant: str | None
-) -> tuple[Network, Weights, list[str]]:
+def _network(folder: Path, role: str, library: str, kind: str) -> tuple[Network, list[str]]:
     where = f"{role}/{CONFIG}"
     made, ignored = network(where, library, kind, read_json(folder / CONFIG, where))
-    notes = [f"{where}: {', '.join(ignored)} ignored, which {made.kind} does not take"] if ignored else []
-    if variant is not None and role == FALLS_BACK and not has_variant(folder, made.library, variant):
-        notes.append(f"{role}: has no variant {variant}, its plain weights are taken")
-        variant = None
-    return made, find(folder, role, made.library, variant), notes
+    return made, [f"{where}: {', '.join(ignored)} ignored, which {made.kind} does not take"] if ignored else []
+
+
+def _weights(folder: Path, role: str, made: Network, variant: str | None) -> tuple[Weights, list[str]]:
+    if variant is None or role != FALLS_BACK or has_variant(folder, made.library, variant):
+        return find(folder, role, made.library, variant), []
+    return find(folder, role, made.library, None), [f"{role}: has no variant {variant}, its plain weights are taken"]
 
 
 def _scheduler(path: Path, kind: str) -> tuple[Mapping[str, Any], list[str]]:

@@ -30,10 +30,23 @@ def load(network: Network, state: State, dtype: torch.dtype, where: str) -> nn.M
     if dtype not in DTYPES:
         raise refuse("dtype", " or ".join(map(str, DTYPES)), dtype)
     make = _diffusers if network.library == "diffusers" else _transformers
-    module = make(network, _floats(state, where), dtype, where)
+    module = make(network, floats(state, where), dtype, where)
     left = [name for name, tensor in _tensors(module) if tensor.is_meta]
     assert not left, f"{network.kind}: nothing computed {short(left)}"
     return module.eval().requires_grad_(False)
+
+
+def floats(state: State, where: str) -> State:
+    """Without what no network uses. Raises InputError for a weight that is no float of 16 or 32 bits."""
+    out = {name: tensor for name, tensor in state.items() if tensor.dtype in DTYPES or not UNUSED.search(name)}
+    for name, tensor in out.items():
+        if tensor.dtype not in DTYPES:
+            hint = "; take the checkpoint that is not quantised" if tensor.dtype.itemsize == 1 else ""
+            expected = "float16, bfloat16 or float32"
+            raise InputError(
+                f"{where}: {name}: expected {expected}, got {str(tensor.dtype).removeprefix('torch.')}{hint}"
+            )
+    return out
 
 
 def _diffusers(network: Network, state: State, dtype: torch.dtype, where: str) -> nn.Module:
@@ -98,18 +111,6 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bar:
             logging.enable_progress_bar()
-
-
-def _floats(state: State, where: str) -> State:
-    out = {name: tensor for name, tensor in state.items() if tensor.dtype in DTYPES or not UNUSED.search(name)}
-    for name, tensor in out.items():
-        if tensor.dtype not in DTYPES:
-            hint = "; take the checkpoint that is not quantised" if tensor.dtype.itemsize == 1 else ""
-            expected = "float16, bfloat16 or float32"
-            raise InputError(
-                f"{where}: {name}: expected {expected}, got {str(tensor.dtype).removeprefix('torch.')}{hint}"
-            )
-    return out
 
 
 def _refuse_names(where: str, missing: Collection[str], unexpected: Collection[str]) -> None:
