@@ -9,9 +9,16 @@ from torch import Tensor
 
 from fewstep.engine.schedule import schedule
 from fewstep.engine.table import Schedule
-from fewstep.export.families.catalogue import FAMILIES
 from fewstep.export.families.consistency_models import FAMILIES as MODELS
 
+SECOND = {  # of the two times, as scripts/launch.sh of openai/consistency_models samples each model
+    "cd_imagenet64": 22,
+    "ct_imagenet64": 106,
+    "cd_bedroom256": 17,
+    "cd_bedroom256_l2": 18,
+    "ct_bedroom256": 67,
+    "ct_cat256": 62,
+}
 LEVELS = {"ct_imagenet64": 201, "ct_bedroom256": 151, "ct_cat256": 151}
 NAMES = [family.name for family in MODELS]
 
@@ -24,11 +31,6 @@ def config(name: str) -> dict[str, Any]:
 def of_pixels(pictures: Tensor) -> Tensor:
     """The state of pictures between 0 and 1: its last step clamps."""
     return 2 * pictures - 1
-
-
-def second(name: str) -> int:
-    timesteps: tuple[int, int] = FAMILIES[name].contract.steps[2]["timesteps"]
-    return timesteps[0]
 
 
 def pipeline(name: str, inputs: dict[str, Tensor]) -> tuple[Any, dict[str, Any]]:
@@ -47,7 +49,7 @@ def test_the_pipelines_pictures(name: str, steps: int, monkeypatch: pytest.Monke
     made = tiny(name)
     inputs = made.random_inputs(2, seed=3)
     pipe, arguments = pipeline(name, inputs)
-    times = {"timesteps": [second(name), 0]} if steps == 2 else {}
+    times = {"timesteps": [SECOND[name], 0]} if steps == 2 else {}
     check(monkeypatch, made, inputs, contract(name, steps), pipe, arguments | times, of_pixels, "pt")
 
 
@@ -63,13 +65,13 @@ def test_other_counts_of_the_scheduler(steps: int, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("name", NAMES)
 def test_the_contract_is_the_published_schedulers_table(name: str) -> None:
     assert_same_table(contract(name, 1), Schedule.from_diffusers(config(name), 1))
-    times = Schedule.from_diffusers(config(name), timesteps=[second(name), 0])
+    times = Schedule.from_diffusers(config(name), timesteps=[SECOND[name], 0])
     assert_same_table(contract(name, 2), times)
 
 
 def test_the_two_step_times_are_not_the_even_ones() -> None:
     for name in NAMES:
-        assert second(name) != LEVELS.get(name, 40) // 2, name
+        assert SECOND[name] != LEVELS.get(name, 40) // 2, name
 
 
 def test_the_bedrooms_take_nothing() -> None:

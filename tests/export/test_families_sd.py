@@ -1,6 +1,7 @@
 """Families on the UNets of Stable Diffusion 1.5 and SDXL, against diffusers' pipelines from token ids to pictures."""
 
 import importlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from family_parity import (
 
 from fewstep.engine.schedule import schedule
 from fewstep.engine.table import Schedule
+from fewstep.errors import InputError
 from fewstep.export.families.build import build
 from fewstep.export.families.catalogue import FAMILIES
 from fewstep.export.families.lcm_dreamshaper import GUIDANCE, embed
@@ -155,3 +157,13 @@ def test_lcm_guidance_stays_float32_under_half_precision() -> None:
     _, w = made.prompt(*inputs.values())
     assert w.dtype == torch.float16
     assert torch.allclose(w.float(), embed(torch.tensor([7.3]), 8), atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["lcm-lora-sd15", "lcm-lora-sdxl"])
+def test_a_unet_that_takes_guidance_is_no_lora_on_one_that_takes_none(name: str) -> None:
+    """LCM's own UNets run without the embedding, and make other pictures."""
+    published, networks = FAMILIES[name].published, FAMILIES[name].full.networks
+    assert published is not None and published.measure(networks, None) == FAMILIES[name].full
+    guided = replace(networks["unet"], config={**networks["unet"].config, "time_cond_proj_dim": 256})
+    with pytest.raises(InputError, match=r"unet: time_cond_proj_dim: expected None, .* got 256"):
+        published.measure({**networks, "unet": guided}, None)

@@ -61,7 +61,7 @@ def denoiser(networks: Networks, size: Size) -> nn.Module:
 
 def measure(networks: Mapping[str, Network], image: tuple[int, int] | None) -> Size:
     """SD's, with the guidance scale as one more input."""
-    size = sd_turbo.measure(networks, image)
+    size = sd_turbo.sized(networks, image)
     guidance = Input(GUIDANCE.input, (), torch.float32)
     return replace(size, inputs=(*size.inputs, guidance), guidance=GUIDANCE)
 

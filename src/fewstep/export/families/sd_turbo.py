@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fewstep.engine.backends.torch.generation import Input
+from fewstep.engine.checks import refuse
 from fewstep.export.families import clip_text
 from fewstep.export.families.autoencoders import AUTOENCODERS, autoencoder_kl, image_shape, latent_decoder, latent_shape
 from fewstep.export.families.family import Contract, Family, Network, Networks, Published, Size, Text
@@ -50,6 +51,19 @@ def unet(**config: Any) -> Network:
 
 def measure(networks: Mapping[str, Network], image: tuple[int, int] | None) -> Size:
     """The size that the UNet was trained at, or the one asked for."""
+    check_unguided(networks["unet"])
+    return sized(networks, image)
+
+
+def check_unguided(unet: Network) -> None:
+    """Raises InputError for a UNet that takes its guidance as an embedding: without one it would run, and be wrong."""
+    if unet.setting("time_cond_proj_dim") is not None:
+        raise refuse(
+            "unet: time_cond_proj_dim", "None, as this family has no guidance", unet.config["time_cond_proj_dim"]
+        )
+
+
+def sized(networks: Mapping[str, Network], image: tuple[int, int] | None) -> Size:
     tokens, vocabulary = (networks["text_encoder"].setting(key) for key in ("max_position_embeddings", "vocab_size"))
     latent = latent_shape(networks["unet"], networks["vae"], image)
     return Size(

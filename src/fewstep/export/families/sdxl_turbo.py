@@ -9,7 +9,7 @@ from fewstep.engine.backends.torch.generation import Input
 from fewstep.export.families import clip_text
 from fewstep.export.families.autoencoders import AUTOENCODERS, autoencoder_kl, image_shape, latent_decoder, latent_shape
 from fewstep.export.families.family import Contract, Family, Network, Networks, Published, Size, Text
-from fewstep.export.families.sd_turbo import unet
+from fewstep.export.families.sd_turbo import check_unguided, unet
 
 
 class Prompt(nn.Module):
@@ -57,6 +57,7 @@ TEXTS = {"text_encoder": ("tokenizer", "ids"), "text_encoder_2": ("tokenizer_2",
 
 def measure(networks: Mapping[str, Network], image: tuple[int, int] | None) -> Size:
     """The size that the UNet was trained at, or the one asked for."""
+    check_unguided(networks["unet"])
     latent = latent_shape(networks["unet"], networks["vae"], image)
     inputs, texts = [], []
     for role, (tokenizer, ids) in TEXTS.items():
