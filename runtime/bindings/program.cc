@@ -136,6 +136,13 @@ void set_schedule(Program& self, const Rows<1>& tau, const Rows<2>& coefficients
                     {scales.data(), scales.size()});
 }
 
+nb::bytes file(const Program& self, const std::string& name) {
+  for (const fewstep::Weight& weight : self.plan().weights) {
+    if (weight.name == name && weight.dtype == Dtype::u8) return nb::bytes(weight.bytes.data(), weight.bytes.size());
+  }
+  throw std::invalid_argument("the plan has no file named \"" + name + "\"");
+}
+
 std::vector<std::int64_t> counts(const Program& self) {
   std::vector<std::int64_t> result;
   if (!self.plan().schedule) return {1};
@@ -169,6 +176,7 @@ void bind_program(nb::module_& m) {
       .def_prop_ro(
           "outputs", [](const Program& self) { return signature(self, self.plan().outputs); },
           "Name to dtype and shape.")
+      .def("file", &file, "name"_a, "What the plan carries along under this name, such as a tokenizer: its bytes.")
       .def("describe", &Program::describe, nb::call_guard<nb::gil_scoped_release>(),
            "The device, what it chose and what it counts: JSON.")
       .def(

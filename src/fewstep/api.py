@@ -78,7 +78,9 @@ def _load_plan(path: Path, backend: str, device: str, threads: int | None, max_e
     native = NativeBackend(path, device=device, threads=threads)
     if max_error is not None:
         check_certificate(native.program.certificate, max_error, short(str(path)))
-    return Pipeline(native.model, native)
+    specs = native.model.texts
+    files = {spec.tokenizer: native.program.file(spec.tokenizer) for spec in specs}
+    return Pipeline(native.model, native, Texts(specs, files) if specs else None)
 
 
 def shipped_models() -> dict[str, Path]:

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fewstep.api import open_model
+from fewstep.engine.bundle import Bundle
 from fewstep.engine.checks import choice, refuse, whole
 from fewstep.errors import OutputError
 from fewstep.export.lower.generation import compile_bundle
 from fewstep.export.lower.plan_file import write_plan
 from fewstep.export.lower.text import target_name
+from fewstep.export.lower.weights import Weight
 
 PRECISIONS = ("float32", "float16", "bfloat16")
 MAX_BATCH = 1024
@@ -77,7 +81,7 @@ def compile_plan(
         progress=tell,
     )
     tell("writing")
-    write_plan(path, program, weights)
+    write_plan(path, program, {**weights, **_carried(bundle)})
     loop = next(stage for stage in program.stages if stage.name == "step")
     counts = sorted(int(count) for count in (program.schedule or {}).get("counts", {}))
     facts = {
@@ -91,6 +95,15 @@ def compile_plan(
         "bytes": path.stat().st_size,
     }
     return Compiled(path, facts)
+
+
+def _carried(bundle: Bundle) -> dict[str, Weight]:
+    """The files that a request needs and no operation reads: the tokenizers."""
+    return {text.tokenizer: _file(bundle.files[text.tokenizer]) for text in bundle.manifest.texts}
+
+
+def _file(data: bytes) -> Weight:
+    return Weight("u8", (len(data),), lambda: np.frombuffer(data, np.uint8))
 
 
 def _check_architectures(given: Sequence[int]) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import onnx_ir as ir
 
 from fewstep.engine.bundle import Bundle
-from fewstep.engine.bundle_manifest import STEP, Manifest
+from fewstep.engine.bundle_manifest import DECODER, DENOISER, ENCODE_PROMPT, STEP, LatentSpec, Manifest
+from fewstep.engine.reading.interface import input_names
 from fewstep.engine.table import Schedule
 from fewstep.errors import LoweringError
 from fewstep.export.lower.assemble import Header, ScheduleViews, assemble
@@ -19,7 +20,7 @@ from fewstep.export.lower.network import Lowered, lower_network
 from fewstep.export.lower.offsets import move_offsets
 from fewstep.export.lower.pass_reports import pass_reports
 from fewstep.export.lower.placed import Weights, placed
-from fewstep.export.lower.precision import stage_types
+from fewstep.export.lower.precision import FINISH, stage_types
 from fewstep.export.lower.program import Program
 from fewstep.export.lower.schedule_rows import contract_tables, first_rows, schedule_rows
 from fewstep.export.lower.views import View, new_view, row_major
@@ -28,6 +29,7 @@ from fewstep.export.staging.binding import Binding
 from fewstep.export.staging.stage import stage
 
 CPU: Mapping[str, Any] = {"device": "cpu"}
+REQUESTED = {"int64": "i64", "float32": "f32"}
 
 
 def compile_bundle(
@@ -69,17 +71,17 @@ class _Generation:
         self.inputs = {"seeds": self.seeds}
 
     def compile(self) -> tuple[Program, Weights]:
-        component = self.manifest.components["denoiser"]
+        component = self.manifest.components[DENOISER]
         state, time, *prompt = (spec.name for spec in component.inputs)
         bindings = {state: Binding.STATE, time: Binding.TIME, **dict.fromkeys(prompt, Binding.PROMPT)}
-        parts = move_offsets(stage(open_component(self.bundle, "denoiser"), bindings))
+        parts = move_offsets(stage(open_component(self.bundle, DENOISER), bindings))
         self.crossings[time] = Crossing(TIMES, self.schedule.views["tau"][0])
-        for name in prompt:
-            self.inputs["labels"] = new_view("i64", (self.batch, len(self.manifest.labels)))
-            self.crossings[name] = Crossing(PROMPT, self.inputs["labels"])
-        for name, rows in ((TIMES, self.rows), (PROMPT, self.batch)):
+        encoded = self._encoded()
+        for name, rows, before in ((TIMES, self.rows, ()), (PROMPT, self.batch, encoded)):
             if name in parts:
-                self._early(name, parts[name], rows)
+                self._early(name, parts[name], rows, before)
+            elif before:
+                self.stages.append(DraftStage(name, before))
         if MODULATION in parts:
             self._modulation(parts[MODULATION])
         outputs = self._loop(parts[STEP], state)
@@ -101,11 +103,26 @@ class _Generation:
         self.passes += pass_reports({"stage": name, **({"steps": steps} if steps else {})}, reports, lowered)
         return lowered
 
-    def _early(self, name: str, part: ir.Model, rows: int) -> None:
+    def _encoded(self) -> tuple[Draft, ...]:
+        """What is made of the request before the denoiser's own stages; the conditions are crossings then."""
+        known = {name: label for label, name in input_names(self.manifest).items()}
+        for spec in self.manifest.requested:
+            shape = (self.batch, *(int(size) for size in spec.shape[1:]))
+            view = self.inputs[known[spec.name]] = new_view(REQUESTED[spec.dtype], shape)
+            self.crossings[spec.name] = Crossing(PROMPT, view)
+        if ENCODE_PROMPT not in self.manifest.components:
+            return ()
+        part = open_component(self.bundle, ENCODE_PROMPT)
+        inputs = {str(value.name): self.crossings[str(value.name)].view for value in part.graph.inputs}
+        lowered = self._lower(PROMPT, part, self.batch, inputs)
+        self.crossings |= {name: Crossing(PROMPT, view) for name, view in lowered.outputs.items()}
+        return lowered.ops
+
+    def _early(self, name: str, part: ir.Model, rows: int, before: tuple[Draft, ...]) -> None:
         """A stage of the times alone or of the prompt alone."""
         inputs = {str(value.name): self.crossings[str(value.name)].view for value in part.graph.inputs}
         lowered = self._lower(name, part, rows, inputs)
-        self.stages.append(DraftStage(name, lowered.ops))
+        self.stages.append(DraftStage(name, (*before, *lowered.ops)))
         self.crossings |= {key: Crossing(name, view) for key, view in lowered.outputs.items()}
 
     def _modulation(self, part: ir.Model) -> None:
@@ -143,13 +160,39 @@ class _Generation:
             )
         image, size = self.manifest.image, self.batch
         images = new_view("u8", (size, image.height, image.width, image.channels))
-        finish = Draft("to_uint8", "images", (u,), (images,), _grey_levels(self.manifest))
+        decoder, pixels = self._decoded(u)
+        finish = Draft("to_uint8", "images", (pixels,), (images,), self._grey_levels())
         self.stages += [
             DraftStage("start", (clear, begin)),
             DraftStage(STEP, (*lowered.ops, update)),
-            DraftStage("finish", (finish,)),
+            DraftStage(FINISH, (*decoder, finish)),
         ]
         return {"images": images, "flag": flag, "latents": u}
+
+    def _decoded(self, u: View) -> tuple[tuple[Draft, ...], View]:
+        """The decoder's operations and its picture; without one u is the picture."""
+        if DECODER not in self.manifest.components:
+            return (), u
+        latent, before, x = self.manifest.latent, (), u
+        if (latent.scaling_factor, latent.shift_factor) != (1.0, 0.0):
+            x = _like(u)
+            code = [["const", latent.scaling_factor], ["const", latent.shift_factor], ["div", 0, 1], ["add", 3, 2]]
+            before = (Draft("map", "latent", (u,), (x,), {"code": code}),)
+        part = open_component(self.bundle, DECODER)
+        lowered = self._lower(FINISH, part, self.batch, {str(part.graph.inputs[0].name): x})
+        (pixels,) = lowered.outputs.values()
+        return (*before, *lowered.ops), pixels
+
+    def _grey_levels(self) -> dict[str, float]:
+        """to_uint8 wants -1 for black and 1 for white: the image's range, and without a decoder its affine step."""
+        manifest = self.manifest
+        if manifest.image.channels != 3:
+            raise LoweringError(f"{manifest.name}: expected an image of 3 channels, got {manifest.image.channels}")
+        black, white = manifest.image.range
+        gain, latent = 2 / (white - black), manifest.latent
+        if DECODER in manifest.components:
+            latent = LatentSpec(1.0, 0.0)
+        return {"scale": gain / latent.scaling_factor, "shift": gain * (latent.shift_factor - black) - 1.0}
 
     def _row(self, name: str) -> View:
         """The schedule's row at the step."""
@@ -168,6 +211,10 @@ class _Generation:
             "latent": dataclasses.asdict(manifest.latent),
             "schedule": {**dataclasses.asdict(_plain(manifest.schedule)), "steps": _options(manifest)},
         }
+        if manifest.texts or manifest.embedded_guidance is not None:
+            guidance = manifest.embedded_guidance
+            told["texts"] = [dataclasses.asdict(text) for text in manifest.texts]
+            told["embedded_guidance"] = None if guidance is None else dataclasses.asdict(guidance)
         return {"name": manifest.name, "family": manifest.family, "bundle": self.bundle.digest, "manifest": told}
 
 
@@ -182,13 +229,3 @@ def _plain(schedule: Any) -> Any:
 
 def _options(manifest: Manifest) -> dict[str, Any]:
     return {str(steps): dict(options) for steps, options in manifest.schedule.steps.items()}
-
-
-def _grey_levels(manifest: Manifest) -> dict[str, float]:
-    """to_uint8 wants -1 for black and 1 for white: the decoder's affine step and the image's range as one."""
-    if manifest.image.channels != 3:
-        raise LoweringError(f"{manifest.name}: expected an image of 3 channels, got {manifest.image.channels}")
-    black, white = manifest.image.range
-    gain = 2 / (white - black)
-    latent = manifest.latent
-    return {"scale": gain / latent.scaling_factor, "shift": gain * (latent.shift_factor - black) - 1.0}
