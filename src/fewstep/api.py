@@ -3,7 +3,9 @@
 import difflib
 import os
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from fewstep.engine.bundle import Bundle
 from fewstep.engine.checks import choice, short
@@ -11,9 +13,9 @@ from fewstep.engine.device import choose_device
 from fewstep.engine.pipeline import Pipeline
 from fewstep.engine.telemetry import refuse_telemetry
 from fewstep.engine.text import Texts
-from fewstep.errors import BundleError, InputError, UnknownModelError
+from fewstep.errors import BundleError, InputError, MissingDependencyError, UnknownModelError
 
-BACKENDS = ("auto", "onnxruntime", "native")
+BACKENDS = ("auto", "onnxruntime", "native", "torch")
 DEVICES = ("auto", "cpu", "cuda")
 MANIFEST = "bundle.json"
 PLAN = ".fsp"
@@ -27,25 +29,39 @@ def load(
     device: str = "auto",
     threads: int | None = None,
     max_error: float | None = None,
+    family: str | None = None,
+    size: tuple[int, int] | None = None,
+    variant: str | None = None,
+    dtype: str | None = None,
 ) -> Pipeline:
     """Make a model ready.
 
-    model: the name of a shipped model, a bundle's folder, or a plan, which ends in .fsp. A folder of a shipped model's
-    name is "./name". backend: "onnxruntime" runs bundles, "native" runs plans, "auto" is the one that fits. device:
-    "cpu", "cuda" or "auto": of a bundle see choose_device, of a plan the one it was compiled for.
+    model: the name of a shipped model, a bundle's folder, a plan, which ends in .fsp, or a published checkpoint: a
+    folder of diffusers. A folder of a shipped model's name is "./name". backend: "onnxruntime" runs bundles, "native"
+    runs plans, "torch" runs checkpoints, "auto" is the one that fits. device: "cpu", "cuda" or "auto": of a bundle see
+    choose_device, of a plan the one it was compiled for.
     threads: CPU threads, by default the physical cores this process may use. max_error: of a plan, refuse it unless its
     certificate, which `fewstep verify` writes, says that its latents are this near the bundle's, relative to their rms.
+    family, size (height, width), variant, dtype ("fp32", "fp16", "bf16"): of a checkpoint alone, see docs/families.md.
 
-    Raises UnknownModelError, BundleError for a damaged bundle and PlanError for a damaged plan, MissingDependencyError
-    for a device onnxruntime was not built for, BackendError for one that does not start.
+    Raises UnknownModelError, BundleError for a damaged bundle, PlanError for a damaged plan and InputError for a
+    damaged checkpoint, MissingDependencyError for a device onnxruntime was not built for, BackendError for one that
+    does not start.
     """
     refuse_telemetry()
     choice("backend", backend, BACKENDS)
     choice("device", device, DEVICES)
+    options = {"family": family, "size": size, "variant": variant, "dtype": dtype}
+    if is_checkpoint(model):
+        return _load_checkpoint(Path(model), backend, device, max_error, options)
+    if given := [name for name, value in options.items() if value is not None]:
+        raise InputError(f"{given[0]}: expected with a checkpoint alone, got {short(str(model))}")
     if is_plan(model):
         return _load_plan(Path(model), backend, device, threads, max_error)
     if max_error is not None:
         raise InputError(f"max_error: expected with a plan alone, got {short(str(model))}")
+    if backend == "torch":
+        raise InputError(f"backend: torch runs checkpoints, got the bundle {short(str(model))}; choose onnxruntime")
     if backend == "native":
         source = _quoted(model)
         raise InputError(
@@ -60,14 +76,38 @@ def load(
     return Pipeline(bundle.manifest, OnnxRuntimeBackend(bundle, device=device, threads=threads), texts)
 
 
+def is_checkpoint(model: object) -> bool:
+    """Whether it is a folder of diffusers."""
+    return isinstance(model, str | Path) and "\0" not in str(model) and os.path.isfile(Path(model) / "model_index.json")
+
+
+def _load_checkpoint(
+    path: Path, backend: str, device: str, max_error: float | None, options: Mapping[str, Any]
+) -> Pipeline:
+    if max_error is not None:
+        raise InputError(f"max_error: expected with a plan alone, got {short(str(path))}")
+    if backend not in ("auto", "torch"):
+        raise InputError(
+            f"backend: {backend} runs no checkpoint; run `fewstep export {_quoted(path)} -o FOLDER` and load FOLDER, "
+            "or choose torch"
+        )
+    try:
+        from fewstep.published import load_checkpoint
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{short(str(path))} is a checkpoint, which needs {error.name}; pip install 'fewstep[export]'"
+        ) from error
+    return load_checkpoint(path, device=device, **options)
+
+
 def is_plan(model: object) -> bool:
     """Whether it is the name of a plan, there or not."""
     return isinstance(model, str | Path) and Path(model).suffix == PLAN and "\0" not in str(model)
 
 
 def _load_plan(path: Path, backend: str, device: str, threads: int | None, max_error: float | None) -> Pipeline:
-    if backend == "onnxruntime":
-        raise InputError(f"backend: onnxruntime runs bundles, got the plan {short(str(path))}; choose native")
+    if backend in ("onnxruntime", "torch"):
+        raise InputError(f"backend: {backend} runs no plans, got {short(str(path))}; choose native")
     if not os.path.lexists(path):
         raise UnknownModelError(
             f"there is no plan {short(str(path))}; `fewstep compile MODEL -o {_quoted(path)}` makes one"

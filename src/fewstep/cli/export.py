@@ -5,8 +5,9 @@ import json
 import sys
 
 from fewstep.cli.needs import require
-from fewstep.cli.parser import Parser
+from fewstep.cli.parser import Parser, size
 from fewstep.cli.saving import describe_saving, saving_json
+from fewstep.cli.terminal import say
 
 NEEDED = ("torch", "onnx", "onnxscript")
 
@@ -20,7 +21,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[Parser]") -> None:
         usage="fewstep export CHECKPOINT -o FOLDER [options]",
     )
     parser.add_argument(
-        "checkpoint", metavar="CHECKPOINT", help="a folder of model.safetensors, config.json, contract.json"
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help="a folder of diffusers, or one of model.safetensors, config.json, contract.json",
     )
     parser.add_argument("-o", "--output", metavar="FOLDER", required=True, help="the bundle to write")
     parser.add_argument(
@@ -30,6 +33,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[Parser]") -> None:
         metavar="DTYPE",
         help="of stored weights, fp16 or fp32 (fp16)",
     )
+    published = parser.add_argument_group("of a folder of diffusers")
+    published.add_argument("--family", help="what it was distilled for, where its files do not say")
+    published.add_argument("--size", type=size, metavar="WxH", help="of the picture, 512x512 (as it was trained)")
+    published.add_argument("--variant", help="of the weights' files, such as fp16")
     parser.add_argument("--force", action="store_true", help="replace a bundle that is there already")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
@@ -38,15 +45,30 @@ def add_parser(subparsers: "argparse._SubParsersAction[Parser]") -> None:
 def run(args: argparse.Namespace) -> int:
     """Exports; raises MissingDependencyError without the export extra, and what export_checkpoint raises."""
     require("fewstep export", *NEEDED)
-    from fewstep.export.export import export_checkpoint
+    from fewstep.api import is_checkpoint
+    from fewstep.errors import InputError
 
-    export = export_checkpoint(args.checkpoint, args.output, dtype=args.dtype, overwrite=args.force)
+    published = {"family": args.family, "size": args.size, "variant": args.variant}
+    if is_checkpoint(args.checkpoint):
+        from fewstep.export.from_checkpoint import export_published
+
+        told = {"progress": _tell} if sys.stderr.isatty() else {}
+        export = export_published(
+            args.checkpoint, args.output, **published, dtype=args.dtype, overwrite=args.force, **told
+        )
+    else:
+        from fewstep.export.export import export_checkpoint
+
+        if given := [name for name, value in published.items() if value is not None]:
+            raise InputError(f"{given[0]}: expected with a folder of diffusers alone")
+        export = export_checkpoint(args.checkpoint, args.output, dtype=args.dtype, overwrite=args.force)
     bundle = export.bundle
     size = sum(map(len, bundle.files.values()))
     if args.json:
         row = {
             "path": str(bundle.path),
             "name": bundle.manifest.name,
+            "family": bundle.manifest.family,
             "digest": bundle.digest,
             "dtype": export.dtype,
             "bytes": size,
@@ -56,10 +78,12 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(row))
     else:
         facts = f"{len(bundle.files)} files, {size / 1e6:.1f} MB, weights {export.dtype}"
-        print(
-            f"{bundle.path}: {bundle.manifest.name}, {facts}, within {export.relative_error:.0e} of PyTorch",
-            file=sys.stderr,
-        )
+        made = f"{bundle.path}: {bundle.manifest.name} ({bundle.manifest.family})"
+        print(f"{made}, {facts}, within {export.relative_error:.0e} of PyTorch", file=sys.stderr)
         if export.saving is not None:
             print("\n".join(describe_saving(export.saving)), file=sys.stderr)
     return 0
+
+
+def _tell(what: str) -> None:
+    say(f"fewstep: {what}")

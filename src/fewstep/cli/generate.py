@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from fewstep.cli.parser import Parser, integer, label
 from fewstep.cli.terminal import escaped, interruptible, say
 
+
 LAYOUTS = ("auto", "single", "numbered", "sheet")
 
 
@@ -15,12 +16,19 @@ def add_parser(subparsers: "argparse._SubParsersAction[Parser]") -> None:
     text = "make pictures"
     parser = subparsers.add_parser("generate", help=text, description="Make pictures from a prompt or a label.")
     model = parser.add_argument_group("what to make")
-    model.add_argument("-m", "--model", default="toons16", help="a shipped model or a bundle's folder (toons16)")
-    model.add_argument("-p", "--prompt", help='words of the model\'s vocabulary, "green critter on purple"')
+    model.add_argument(
+        "-m", "--model", default="toons16", help="a shipped model, a bundle, plan or checkpoint (toons16)"
+    )
+    model.add_argument("-p", "--prompt", help='text; of a model with a vocabulary its words, "green critter on purple"')
     model.add_argument("--label", type=label, help="a label such as planets, or class=critters,color=green")
     model.add_argument("-n", "--n", type=integer, metavar="N", help="number of pictures, 1 to 1024 (1)")
     model.add_argument("-s", "--seed", type=integer, help="picture i has seed SEED + i (random)")
     model.add_argument("--steps", type=integer, help="network calls, as the model was distilled for (its default)")
+    model.add_argument("--guidance", type=float, metavar="G", help="of a model that takes it as an input (its default)")
+    model.add_argument(
+        "--rng", choices=("fewstep", "torch"), default="fewstep", help="random numbers: fewstep's or torch's"
+    )
+    model.add_argument("--force", action="store_true", help="run steps and guidance it was not distilled for")
     model.add_argument("-W", "--width", type=integer, metavar="PIXELS", help="the model's width; any other is refused")
     model.add_argument("-H", "--height", type=integer, metavar="PIXELS", help="the model's height, likewise")
     output = parser.add_argument_group("where it goes")
@@ -37,7 +45,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[Parser]") -> None:
     output.add_argument("--json", action="store_true", help="print one JSON object")
     output.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     machine = parser.add_argument_group("what to run it on")
-    machine.add_argument("--backend", default="auto", help="auto or onnxruntime (auto)")
+    machine.add_argument("--backend", default="auto", help="auto, onnxruntime, native or torch (auto)")
     machine.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
     machine.add_argument("--threads", type=integer, help="CPU threads (the cores this process may use)")
     parser.set_defaults(run=run)
@@ -66,6 +74,9 @@ def run(args: argparse.Namespace) -> int:
         n=n,
         steps=args.steps,
         seed=args.seed,
+        guidance=args.guidance,
+        rng=args.rng,
+        force=args.force,
         progress=_progress if show else None,
     )
     with interruptible("SIGTERM", "SIGHUP"):
@@ -73,6 +84,9 @@ def run(args: argparse.Namespace) -> int:
     if result.unknown_words and not args.quiet:
         words = ", ".join(word[:40] for word in result.unknown_words[:10])
         say(f"fewstep: warning: words not in the model's vocabulary were ignored: {words}")
+    for warning in (*result.cut, *(f"forced: {what}" for what in result.forced)):
+        if not args.quiet:
+            say(f"fewstep: warning: {warning}")
     if args.json:
         report = {
             "model": result.model,
@@ -84,6 +98,10 @@ def run(args: argparse.Namespace) -> int:
             "seeds": result.seeds,
             "labels": result.labels,
             "unknown_words": result.unknown_words,
+            "prompts": result.prompts,
+            "guidance": result.guidance,
+            "forced": result.forced,
+            "cut": result.cut,
             "files": files,
             "timings_ms": result.timings.as_dict(),
         }

@@ -102,3 +102,11 @@ def label(text: str) -> str | Mapping[str, str]:
     if len(labels) != len(pairs) or not all(table and value for table, value in labels.items()):
         raise argparse.ArgumentTypeError(f"expected a label such as class=critters,color=green, got {text[:60]!r}")
     return labels
+
+
+def size(text: str) -> tuple[int, int]:
+    """(height, width) of 768x512, width first as people write it, for argparse."""
+    found = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"expected a width and a height such as 512x512, got {text[:60]!r}")
+    return int(found[2]), int(found[1])

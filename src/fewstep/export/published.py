@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +48,7 @@ class Source:
     name: str
     tokenizers: Mapping[str, tuple[bytes, int]]
     classes: tuple[str, ...] = ()
-    license: tuple[str, bytes] | None = None
+    license: bytes | None = None
 
 
 def export_family(
@@ -60,6 +60,7 @@ def export_family(
     *,
     dtype: str = "fp16",
     overwrite: bool = False,
+    progress: Callable[[str], None] = lambda what: None,
 ) -> Export:
     """Write the bundle folder `out` of a family's networks, which are float32 and are rounded to what is stored.
 
@@ -73,23 +74,27 @@ def export_family(
     conditions = [_conditions(prompt, denoiser, inputs) for inputs in requested]
     made: dict[str, Made] = {}
     if any(True for _ in prompt.parameters()):
+        progress("exporting prompt")
         outputs = list(conditions[0])
         made[ENCODE_PROMPT] = make_component(ENCODE_PROMPT, prompt, requested, outputs, dtype=dtype, file=ENCODE_FILE)
     first = float(family.contract.table().tau[0])
     states = [_state(size, B, first) for B in BATCHES]
     examples = [{**state, **rest} for state, rest in zip(states, conditions, strict=True)]
+    progress("exporting denoiser")
     if LABELS in conditions[0]:
         denoiser = OfColumn(denoiser)
     made[DENOISER] = make_component(DENOISER, denoiser, examples, ["m"], dtype=dtype)
     if any(True for _ in decoder.parameters()):
+        progress("exporting decoder")
         made[DECODER] = make_component(
             DECODER, decoder, [{"x": state["u"]} for state in states], ["pixels"], dtype=dtype
         )
-    license, text = (LICENSE, UNKNOWN_LICENSE) if source.license is None else _license(source.license)
-    files = {license.file: text, **{_tokenizer_file(name): data for name, (data, _) in source.tokenizers.items()}}
+    progress("writing")
+    files = {_tokenizer_file(name): data for name, (data, _) in source.tokenizers.items()}
+    files[LICENSE.file] = source.license or UNKNOWN_LICENSE
     bundle = write_bundle(
         out,
-        _contract(family, size, source, license),
+        contract_of(family, size, source),
         family.name,
         StateSpec(size.latent),
         {name: one.component for name, one in made.items()},
@@ -137,7 +142,8 @@ def _state(size: Size, B: int, first: float) -> dict[str, Tensor]:
     return {"u": torch.randn(B, *size.latent, generator=generator), "tau": first * torch.linspace(1, 0.25, B)}
 
 
-def _contract(family: Family, size: Size, source: Source, license: License) -> Contract:
+def contract_of(family: Family, size: Size, source: Source) -> Contract:
+    """What a bundle of them promises."""
     texts = tuple(
         TextSpec(
             tokenizer=_tokenizer_file(text.tokenizer),
@@ -164,7 +170,7 @@ def _contract(family: Family, size: Size, source: Source, license: License) -> C
     return Contract(
         name=source.name,
         description=f"{family.name}, exported from a checkpoint",
-        license=license,
+        license=LICENSE,
         latent=LatentSpec(1.0, 0.0),
         image=ImageSpec(W, H, 3, RANGE),
         labels=labels,
@@ -172,10 +178,6 @@ def _contract(family: Family, size: Size, source: Source, license: License) -> C
         texts=texts,
         embedded_guidance=guidance,
     )
-
-
-def _license(given: tuple[str, bytes]) -> tuple[License, bytes]:
-    return License(given[0], LICENSE.file), given[1]
 
 
 def _tokenizer_file(folder: str) -> str:

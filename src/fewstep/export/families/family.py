@@ -124,6 +124,11 @@ class Contract:
         return schedule(self.name, N, **self.steps[N])
 
 
+def linear_sigmas(steps: int) -> Config:
+    """What FLUX's, Z-Image's and Qwen-Image's pipelines pass: 1 to 1 / N."""
+    return {"sigmas": [1 - i / steps for i in range(steps)]}
+
+
 Networks = Mapping[str, nn.Module]
 Measure = Callable[[Mapping[str, Network], tuple[int, int] | None], Size]
 
@@ -133,13 +138,15 @@ class Published:
     """What a family's checkpoints are, as folders of diffusers.
 
     pipelines: classes in model_index.json. networks: the classes each network may have, by its folder. optional: those
-    of them that a checkpoint may lack. measure: (networks, image (H, W) or None for their own) -> Size.
+    of them that a checkpoint may lack. measure: (networks, image (H, W) or None for their own) -> Size. options: what
+    the pipeline hands to its scheduler's set_timesteps beside the number of steps.
     """
 
     pipelines: tuple[str, ...]
     networks: Mapping[str, tuple[str, ...]]
     measure: Measure
     optional: frozenset[str] = frozenset()
+    options: Callable[[int], Config] = lambda steps: {}
 
 
 @dataclass(frozen=True)

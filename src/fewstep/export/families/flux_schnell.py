@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fewstep.engine.backends.torch.generation import Input
 from fewstep.export.families.autoencoders import AUTOENCODERS, autoencoder_kl, image_shape, latent_decoder, latent_shape
-from fewstep.export.families.family import Contract, Family, Network, Networks, Published, Size, Text
+from fewstep.export.families.family import Contract, Family, Network, Networks, Published, Size, Text, linear_sigmas
 
 PATCH = 2
 TRAINING_TIMES = 1000
@@ -164,5 +164,6 @@ PUBLISHED = Published(
         "vae": AUTOENCODERS,
     },
     measure,
+    options=linear_sigmas,
 )
 FAMILY = Family("flux-schnell", TINY, FULL, CONTRACT, prompt, denoiser, latent_decoder, torch.bfloat16, PUBLISHED)

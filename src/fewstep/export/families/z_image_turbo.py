@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fewstep.engine.backends.torch.generation import Input
 from fewstep.export.families.autoencoders import AUTOENCODERS, image_shape, latent_decoder, latent_shape
-from fewstep.export.families.family import Contract, Family, Network, Networks, Published, Size, Text
+from fewstep.export.families.family import Contract, Family, Network, Networks, Published, Size, Text, linear_sigmas
 from fewstep.export.families.flux_schnell import VAE_FULL, VAE_TINY
 
 TOKENS = 512
@@ -169,5 +169,6 @@ PUBLISHED = Published(
     ("ZImagePipeline",),
     {"text_encoder": ("Qwen3Model",), "transformer": ("ZImageTransformer2DModel",), "vae": AUTOENCODERS},
     measure,
+    options=linear_sigmas,
 )
 FAMILY = Family("z-image-turbo", TINY, FULL, CONTRACT, prompt, denoiser, latent_decoder, torch.bfloat16, PUBLISHED)

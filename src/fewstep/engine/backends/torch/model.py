@@ -1,0 +1,101 @@
+"""A Generation behind the faces: arrays in, pictures out, as every backend has it."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fewstep.engine.backends.torch.backend import Kind, TorchBackend
+from fewstep.engine.backends.torch.eager import denoise, engine_noise, to_bytes
+from fewstep.engine.backends.torch.generation import Generation, Input, check_inputs, check_table
+from fewstep.engine.image import Images
+from fewstep.engine.noise import Noise
+from fewstep.engine.table import GuidedSchedule, Schedule
+from fewstep.engine.timings import Timings
+from fewstep.errors import BackendError
+
+Progress = Callable[[int, int], None]
+
+
+class TorchModel:
+    """Safe to call from several threads, one after the other."""
+
+    name = "torch"
+
+    def __init__(self, generation: Generation, *, kind: Kind | None = None, load_ms: float = 0.0) -> None:
+        """kind: eager or fused, by default fused on CUDA and eager where its kernels do not run."""
+        self.generation = generation
+        chosen: Kind = "fused" if generation.device.type == "cuda" else "eager"
+        self._backend = TorchBackend(generation, kind=kind or chosen)
+        self.kind = self._backend.kind
+        self.device, self.threads, self.load_ms = generation.device.type, torch.get_num_threads(), load_ms
+
+    @property
+    def state(self) -> tuple[int, ...]:
+        return self.generation.latent
+
+    def run(
+        self,
+        seeds: Sequence[int],
+        inputs: Mapping[str, NDArray[Any]],
+        schedule: Schedule | GuidedSchedule,
+        progress: Progress | None = None,
+        noise: Sequence[Noise] | None = None,
+    ) -> tuple[Images, Timings]:
+        """As the other backends. Noise that is given is met by the eager modules. Raises BackendError."""
+        given = self._tensors(inputs)
+        if noise is None:
+            images, timings = self._backend.run(seeds, given, schedule, progress)
+            timings.load = self.load_ms
+            return images, timings
+        start = time.perf_counter()
+        latents = self._denoised(seeds, given, schedule, noise)
+        with torch.inference_mode():
+            pixels = self.generation.decoder(latents)
+        if not pixels.isfinite().all():
+            raise BackendError(f"{self.generation.name}: a picture became NaN or Inf; the weights are damaged")
+        made: Images = to_bytes(pixels).cpu().numpy()
+        if progress is not None:
+            progress(len(seeds), len(seeds))
+        return made, Timings(load=self.load_ms, total=(time.perf_counter() - start) * 1e3)
+
+    def latents(
+        self,
+        seeds: Sequence[int],
+        inputs: Mapping[str, NDArray[Any]],
+        schedule: Schedule | GuidedSchedule,
+        noise: Sequence[Noise] | None = None,
+    ) -> NDArray[np.float32]:
+        """The states (n, ...) that the decoder is given, by the eager modules."""
+        found: NDArray[np.float32] = self._denoised(seeds, self._tensors(inputs), schedule, noise).cpu().numpy()
+        return found
+
+    @torch.inference_mode()
+    def _denoised(
+        self,
+        seeds: Sequence[int],
+        inputs: Mapping[str, Tensor],
+        schedule: Schedule | GuidedSchedule,
+        noise: Sequence[Noise] | None,
+    ) -> Tensor:
+        generation = self.generation
+
+        def draw(step: int) -> Tensor:
+            assert noise is not None
+            return torch.from_numpy(np.concatenate([one(step) for one in noise])).to(generation.device)
+
+        conditions = generation.prompt(*check_inputs(generation, inputs, len(seeds)))
+        drawn = engine_noise(generation, seeds) if noise is None else draw
+        return denoise(generation, conditions, check_table(schedule), drawn)
+
+    def _tensors(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
+        """On the device, each of its input's own shape: a class is a column elsewhere."""
+        return {spec.name: self._tensor(spec, inputs[spec.name]) for spec in self.generation.inputs}
+
+    def _tensor(self, spec: Input, values: NDArray[Any]) -> Tensor:
+        shaped = np.ascontiguousarray(values).reshape(len(values), *spec.shape)
+        return torch.from_numpy(shaped).to(self.generation.device, spec.dtype)
