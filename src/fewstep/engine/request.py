@@ -104,9 +104,11 @@ class _Contract:
     def guidance(self, guidance: object) -> float | None:
         spec = self.manifest.embedded_guidance
         if spec is None:
-            if guidance not in (None, self.manifest.schedule.guidance):
-                legal = f"{self.manifest.schedule.guidance:g}"
-                raise ContractError(f"guidance: {self.manifest.name} was distilled for {legal}, got {short(guidance)}")
+            told = self.manifest.schedule.guidance
+            legal = (told, 0.0) if told == 1 else (told,)  # diffusers takes 0 for 1: no second output to be guided by
+            if guidance is not None and guidance not in legal:
+                counts = " or ".join(f"{scale:g}" for scale in legal)
+                raise ContractError(f"guidance: {self.manifest.name} was distilled for {counts}, got {short(guidance)}")
             return None
         if guidance is None:
             return spec.default
