@@ -1,75 +1,116 @@
-"""Folders of diffusers as save_pretrained writes them, of tiny networks with random weights, one a family."""
+"""Checkpoints as people have them on disk, of tiny networks with random weights."""
 
-import importlib
 import json
-import string
-import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
+import diffusers as untyped_diffusers
+import transformers
 from torch import nn
 
-CONFIGS: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "data" / "tiny_configs.json").read_text())
-TOKENS, WIDTH = 16, 16
-LATENT_BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
-TRAILING = {**LATENT_BETAS, "timestep_spacing": "trailing"}
+from fewstep.export.families import clip_text
+from fewstep.export.families.build import randomise
+from fewstep.export.families.family import Network
+
+diffusers: Any = untyped_diffusers
+CONFIGS = json.loads((Path(__file__).parent / "data" / "tiny_configs.json").read_text())
+BETAS: dict[str, Any] = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+TINY_CLIP = {**clip_text.TINY, "hidden_size": 16, "intermediate_size": 32, "projection_dim": 8}
 
 
-def network(name: str, **changes: Any) -> Any:
-    """One of tiny_configs.json; nothing of its weights is zero."""
-    torch.manual_seed(len(name))
-    config = CONFIGS[name]
-    made = getattr(importlib.import_module("diffusers"), config["class"])(**config["config"] | changes).eval()
-    return spread(made)
+def tiny(name: str) -> Network:
+    """A network of tests/data/tiny_configs.json."""
+    return Network("diffusers", CONFIGS[name]["class"], CONFIGS[name]["config"])
 
 
-def spread(made: nn.Module) -> nn.Module:
-    for parameter in made.parameters():
-        parameter.data += 0.1 * torch.randn_like(parameter)
-    return made
+def make(network: Network, seed: int) -> nn.Module:
+    module = network.make()
+    randomise(module, seed)
+    return module
 
 
-def clip_tokenizer(folder: Path) -> Any:
-    """Of letters and one merge, with CLIP's own rules."""
-    from transformers import CLIPTokenizer
-
-    letters = string.ascii_lowercase
-    words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>", "ca"]
-    folder.mkdir()
-    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
-    (folder / "merges.txt").write_text("#version: 0.2\nc a\n")
-    return CLIPTokenizer(vocab=str(folder / "vocab.json"), merges=str(folder / "merges.txt"), model_max_length=TOKENS)
-
-
-def clip_text(projected: bool = False, **config: Any) -> Any:
-    import transformers
-
-    torch.manual_seed(7 + projected)
-    settings = {
-        "hidden_size": WIDTH, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
-        "vocab_size": 64, "max_position_embeddings": TOKENS, "bos_token_id": 52, "eos_token_id": 53,
-        "projection_dim": 8, **config,
-    }  # fmt: skip
-    kind: Any = transformers.CLIPTextModelWithProjection if projected else transformers.CLIPTextModel
-    return spread(kind(transformers.CLIPTextConfig(**settings)).eval())
+def write_sd(path: Path, **saving: Any) -> Mapping[str, nn.Module]:
+    """What diffusers saves of a Stable Diffusion; saving: options of save_pretrained."""
+    networks = {
+        "text_encoder": make(clip_text.clip_text(TINY_CLIP), 1),
+        "unet": make(tiny("sd_turbo.unet"), 2),
+        "vae": make(tiny("sd.vae"), 3),
+    }
+    pipeline = diffusers.StableDiffusionPipeline(
+        networks["vae"],
+        networks["text_encoder"],
+        None,
+        networks["unet"],
+        diffusers.EulerDiscreteScheduler(**BETAS, timestep_spacing="trailing"),
+        None,
+        None,
+        requires_safety_checker=False,
+    )
+    pipeline.save_pretrained(path, **saving)
+    return networks
 
 
-def scheduler(kind: str, **config: Any) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return getattr(importlib.import_module("diffusers"), kind)(**config)
+def write_sdxl(path: Path, **saving: Any) -> Mapping[str, nn.Module]:
+    networks = {
+        "text_encoder": make(clip_text.clip_text(TINY_CLIP), 1),
+        "text_encoder_2": make(clip_text.clip_text(TINY_CLIP, projected=True), 2),
+        "unet": make(tiny("sdxl_turbo.unet"), 3),
+        "vae": make(tiny("sd.vae"), 4),
+    }
+    pipeline = diffusers.StableDiffusionXLPipeline(
+        networks["vae"],
+        networks["text_encoder"],
+        networks["text_encoder_2"],
+        None,
+        None,
+        networks["unet"],
+        diffusers.EulerAncestralDiscreteScheduler(**BETAS, timestep_spacing="trailing"),
+        add_watermarker=False,
+    )
+    pipeline.save_pretrained(path, **saving)
+    return networks
 
 
-def stable_diffusion(folder: Path, kind: str = "EulerDiscreteScheduler", **config: Any) -> Path:
-    """SD-Turbo's, unless the scheduler is another one's."""
-    from diffusers import StableDiffusionPipeline
+def write_network(path: Path, role: str, network: Network, **saving: Any) -> nn.Module:
+    """A folder of diffusers with one network in it."""
+    module: Any = make(network, 1)
+    module.save_pretrained(path / role, **saving)
+    index = {"_class_name": "APipeline", "_diffusers_version": "0.42.1", role: [network.library, network.kind]}
+    (path / "model_index.json").write_text(json.dumps(index))
+    return module  # type: ignore[no-any-return]
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        pipe = StableDiffusionPipeline(
-            network("sd.vae"), clip_text(), clip_tokenizer(folder.with_suffix(".tokenizer")), network("sd_turbo.unet"),
-            scheduler(kind, **(config or TRAILING)), None, None, None, requires_safety_checker=False,
-        )  # fmt: skip
-        pipe.save_pretrained(folder)
-    return folder
+
+def change(path: Path, **changes: Any) -> None:
+    """Sets keys of a JSON file; None takes one out."""
+    changed = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in changed.items() if value is not None}))
+
+
+def languages() -> Mapping[str, Network]:
+    """Tiny text encoders of transformers, by class."""
+    shared: dict[str, Any] = {
+        "vocab_size": 99,
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 8,
+        "max_position_embeddings": 32,
+    }
+    t5 = {"vocab_size": 99, "d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2}
+    return {
+        "CLIPTextModel": clip_text.clip_text(TINY_CLIP),
+        "CLIPTextModelWithProjection": clip_text.clip_text(TINY_CLIP, projected=True),
+        "T5EncoderModel": Network("transformers", "T5EncoderModel", {**t5, "feed_forward_proj": "gated-gelu"}),
+        "Gemma2Model": Network("transformers", "Gemma2Model", {**shared, "query_pre_attn_scalar": 8}),
+        "Qwen3Model": Network("transformers", "Qwen3Model", shared),
+    }
+
+
+def reference(path: Path, network: Network, **loading: Any) -> nn.Module:
+    """The network as its own library loads it."""
+    library: Any = {"diffusers": diffusers, "transformers": transformers}[network.library]
+    module: nn.Module = getattr(library, network.kind).from_pretrained(path, **loading)
+    return module

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from published_folders import TRAILING, stable_diffusion
+from whole_pipelines import TRAILING, diffusers, stable_diffusion
 
 import fewstep
 from fewstep.cli.main import main
@@ -51,11 +51,9 @@ def pipelines(folder: Path, bundle: Path) -> dict[str, Pipeline]:
 
 @pytest.fixture(scope="module")
 def reference(folder: Path) -> Any:
-    from diffusers import StableDiffusionPipeline
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        pipe = StableDiffusionPipeline.from_pretrained(folder)
+        pipe = diffusers.StableDiffusionPipeline.from_pretrained(folder)
     pipe.set_progress_bar_config(disable=True)
 
     def run(steps: int, output: str) -> Any:

@@ -52,9 +52,13 @@ def run(args: argparse.Namespace) -> int:
     if is_checkpoint(args.checkpoint):
         from fewstep.export.from_checkpoint import export_published
 
-        told = {"progress": _tell} if sys.stderr.isatty() else {}
         export = export_published(
-            args.checkpoint, args.output, **published, dtype=args.dtype, overwrite=args.force, **told
+            args.checkpoint,
+            args.output,
+            **published,
+            dtype=args.dtype,
+            overwrite=args.force,
+            progress=_tell if sys.stderr.isatty() else None,
         )
     else:
         from fewstep.export.export import export_checkpoint

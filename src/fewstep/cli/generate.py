@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from fewstep.cli.parser import Parser, integer, label
 from fewstep.cli.terminal import escaped, interruptible, say
 
-
 LAYOUTS = ("auto", "single", "numbered", "sheet")
 
 

@@ -129,7 +129,7 @@ class Pipeline:
 
     def _inputs(self, request: Request) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
         """What the request brings, (n, ...) by name, and what was cut off its prompts."""
-        n, cut = len(request.seeds), ()
+        n, cut = len(request.seeds), tuple[str, ...]()
         inputs: dict[str, NDArray[Any]] = {}
         if self.texts is not None:
             tokens, cut = self.texts.encode(request.prompts)

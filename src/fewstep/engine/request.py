@@ -67,12 +67,11 @@ def check_request(
             f"pixel steps, the limit is {MAX_PIXEL_STEPS}; ask for fewer pictures at a time"
         )
     seeds = check_seeds(seed, N)
-    prompts = ()
-    if manifest.texts:
-        prompts, prompt = _prompts(prompt, N), None
-    elif _is_list(prompt):
-        raise refuse("prompt", "one text, as this model has a vocabulary", prompt)
-    wanted, unknown_words = _wanted(Vocabulary(manifest.labels), prompt, label, N)
+    prompts = _prompts(prompt, N) if manifest.texts else ()
+    words = None if manifest.texts else prompt
+    if words is not None and not isinstance(words, str):
+        raise refuse("prompt", "one text of the model's vocabulary", words)
+    wanted, unknown_words = _wanted(Vocabulary(manifest.labels), words, label, N)
     labels = tuple(_complete(manifest, given, s) for given, s in zip(wanted, seeds, strict=True))
     return Request(count, seeds, labels, unknown_words, prompts, scale, tuple(contract.forced))
 

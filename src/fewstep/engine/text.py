@@ -1,7 +1,7 @@
 """Prompts to tokens, as a model's tokenizer.json says."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +63,7 @@ def _tokenizer(spec: TextSpec, data: bytes) -> "tokenizers.Tokenizer":
     except ImportError as error:
         raise MissingDependencyError("prompts need tokenizers; pip install 'fewstep[text]'") from error
     try:
-        made: Any = tokenizers.Tokenizer.from_str(data.decode())
+        made: tokenizers.Tokenizer = tokenizers.Tokenizer.from_str(data.decode())
         made.enable_truncation(spec.length)
         made.enable_padding(length=spec.length, pad_id=spec.pad, direction="right")
         made.encode("a")

@@ -58,7 +58,7 @@ def open_family(
     size: tuple[int, int] | None = None,
     variant: str | None = None,
     dtype: torch.dtype = torch.float32,
-    progress: Progress = lambda what: None,
+    progress: Progress | None = None,
 ) -> Opened:
     """family: where the files do not say it. size: of the image (H, W), by default the one it was trained at.
 
@@ -76,7 +76,8 @@ def open_family(
         tokenizers[text.tokenizer] = read_tokenizer(checkpoint.tokenizers[text.tokenizer])
     networks = {}
     for role in roles:
-        progress(f"reading {role}")
+        if progress is not None:
+            progress(f"reading {role}")
         networks[role] = checkpoint.load(role, dtype)
     source = Source(_name(checkpoint.path, found.name), tokenizers, license=_license(checkpoint.path))
     return Opened(checkpoint, found, measured, networks, source)
@@ -91,7 +92,7 @@ def export_published(
     variant: str | None = None,
     dtype: str = "fp16",
     overwrite: bool = False,
-    progress: Progress = lambda what: None,
+    progress: Progress | None = None,
 ) -> Export:
     """A published checkpoint into the bundle folder `out`; raises as open_family and export_family do."""
     opened = open_family(path, family=family, size=size, variant=variant, progress=progress)

@@ -60,7 +60,7 @@ def export_family(
     *,
     dtype: str = "fp16",
     overwrite: bool = False,
-    progress: Callable[[str], None] = lambda what: None,
+    progress: Callable[[str], None] | None = None,
 ) -> Export:
     """Write the bundle folder `out` of a family's networks, which are float32 and are rounded to what is stored.
 
@@ -69,27 +69,28 @@ def export_family(
     """
     choice("dtype", dtype, STORED)
     check_target(Path(out), overwrite)
+    tell = progress or _silent
     prompt, denoiser, decoder = (make(networks, size) for make in (family.prompt, family.denoiser, family.decoder))
     requested = [size_inputs(size, B) for B in BATCHES]
     conditions = [_conditions(prompt, denoiser, inputs) for inputs in requested]
     made: dict[str, Made] = {}
     if any(True for _ in prompt.parameters()):
-        progress("exporting prompt")
+        tell("exporting prompt")
         outputs = list(conditions[0])
         made[ENCODE_PROMPT] = make_component(ENCODE_PROMPT, prompt, requested, outputs, dtype=dtype, file=ENCODE_FILE)
     first = float(family.contract.table().tau[0])
     states = [_state(size, B, first) for B in BATCHES]
     examples = [{**state, **rest} for state, rest in zip(states, conditions, strict=True)]
-    progress("exporting denoiser")
+    tell("exporting denoiser")
     if LABELS in conditions[0]:
         denoiser = OfColumn(denoiser)
     made[DENOISER] = make_component(DENOISER, denoiser, examples, ["m"], dtype=dtype)
     if any(True for _ in decoder.parameters()):
-        progress("exporting decoder")
+        tell("exporting decoder")
         made[DECODER] = make_component(
             DECODER, decoder, [{"x": state["u"]} for state in states], ["pixels"], dtype=dtype
         )
-    progress("writing")
+    tell("writing")
     files = {_tokenizer_file(name): data for name, (data, _) in source.tokenizers.items()}
     files[LICENSE.file] = source.license or UNKNOWN_LICENSE
     bundle = write_bundle(
@@ -156,9 +157,8 @@ def contract_of(family: Family, size: Size, source: Source) -> Contract:
         )
         for text in size.texts
     )
-    guidance = size.guidance and GuidanceSpec(
-        size.guidance.input, size.guidance.default, size.guidance.low, size.guidance.high
-    )
+    told = size.guidance
+    guidance = None if told is None else GuidanceSpec(told.input, told.default, told.low, told.high)
     H, W = size.image
     labels = tuple(
         LabelTable("class", source.classes or tuple(map(str, range(spec.high or 1))), 0)
@@ -182,3 +182,7 @@ def contract_of(family: Family, size: Size, source: Source) -> Contract:
 
 def _tokenizer_file(folder: str) -> str:
     return f"{folder}.json"
+
+
+def _silent(what: str) -> None:
+    pass

@@ -9,8 +9,9 @@ from fewstep.errors import InputError
 def read_tokenizer(folder: Path) -> tuple[bytes, int]:
     """The tokenizer.json and the id it pads with. Raises InputError; no code of the checkpoint runs."""
     from transformers import AutoTokenizer
-    from transformers.utils import logging
+    from transformers.utils import logging as untyped_logging
 
+    logging: Any = untyped_logging
     level = logging.get_verbosity()
     logging.set_verbosity_error()
     try:

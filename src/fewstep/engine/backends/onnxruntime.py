@@ -149,7 +149,8 @@ class OnnxRuntimeBackend:
         pixels = latent / np.float32(scaling.scaling_factor) + np.float32(scaling.shift_factor)
         if self._decoder is not None:
             pixels = self._decoder.run({self._decoder.spec.inputs[0].name: pixels})[self._decoder.spec.outputs[0].name]
-        return to_uint8(pixels, *image.range)[0]
+        picture: Images = to_uint8(pixels, *image.range)[0]
+        return picture
 
 
 def _table(schedule: Schedule | GuidedSchedule) -> Schedule:

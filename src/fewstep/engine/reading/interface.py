@@ -5,14 +5,16 @@ from fewstep.engine.checks import refuse
 from fewstep.engine.reading.tensors_reader import BATCH
 from fewstep.errors import InputError
 
-Signature = tuple[str, tuple[int | str, ...]]  # dtype and shape
+Shape = tuple[int | str, ...]
+Signature = tuple[str, Shape]  # dtype and shape
 
 
 def check_interface(manifest: Manifest, where: str) -> None:
     """Raises InputError naming the component that is not as docs/bundle.md says."""
-    image, x = manifest.image, (BATCH, *manifest.state.shape)
+    image = manifest.image
+    x: Shape = (BATCH, *manifest.state.shape)
     denoiser, decoder = manifest.components[DENOISER], manifest.components.get(DECODER)
-    picture: tuple[int | str, ...] = (BATCH, image.channels, image.height, image.width)
+    picture: Shape = (BATCH, image.channels, image.height, image.width)
     if decoder is None and x != picture:
         raise refuse(f"{where}: state.shape", "channels, height and width of image", list(manifest.state.shape))
     _expect(f"{where}: components.{DENOISER}.inputs", denoiser.inputs[:2], [("float32", x), ("float32", (BATCH,))])
@@ -49,7 +51,7 @@ def requested(manifest: Manifest) -> dict[str, Signature]:
 def _check_requested(manifest: Manifest, where: str) -> None:
     """Every input is of a text, of the guidance or the labels, and each of those is an input."""
     expected = requested(manifest)
-    rows = [("int64", (BATCH, len(manifest.labels)))] if manifest.labels else []
+    rows: list[Signature] = [("int64", (BATCH, len(manifest.labels)))] if manifest.labels else []
     others = []
     for tensor in manifest.requested:
         signature = expected.pop(tensor.name, None)

@@ -71,8 +71,8 @@ def _components(where: str, value: object, version: int) -> MappingProxyType[str
         if name == DENOISER or name in fields.keys()  # noqa: SIM118
     }
     fields.done()
-    parts = [part for component in out.values() for part in (component, *component.stages.values())]
-    distinct(where, [part.graph for part in parts])
+    stages = [stage.graph for component in out.values() for stage in component.stages.values()]
+    distinct(where, [component.graph for component in out.values()] + stages)
     for name in out.keys() - {DENOISER}:
         if out[name].stages:
             raise refuse(f"{where}.{name}.stages", "none, as it runs once", list(out[name].stages))

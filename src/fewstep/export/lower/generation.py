@@ -173,7 +173,7 @@ class _Generation:
         """The decoder's operations and its picture; without one u is the picture."""
         if DECODER not in self.manifest.components:
             return (), u
-        latent, before, x = self.manifest.latent, (), u
+        latent, before, x = self.manifest.latent, tuple[Draft, ...](), u
         if (latent.scaling_factor, latent.shift_factor) != (1.0, 0.0):
             x = _like(u)
             code = [["const", latent.scaling_factor], ["const", latent.shift_factor], ["div", 0, 1], ["add", 3, 2]]
@@ -202,7 +202,7 @@ class _Generation:
 
     def _model(self) -> dict[str, Any]:
         manifest = self.manifest
-        told = {
+        told: dict[str, Any] = {
             "name": manifest.name,
             "description": manifest.description,
             "license": dataclasses.asdict(manifest.license),
