@@ -81,8 +81,8 @@ def test_what_is_no_name(model: object) -> None:
 
 
 def test_other_arguments(shipped: Path) -> None:
-    with pytest.raises(InputError, match="backend: expected one of auto, native, onnxruntime, got 'torch'"):
-        load("small", backend="torch")
+    with pytest.raises(InputError, match="backend: expected one of auto, native, onnxruntime, torch, got 'jax'"):
+        load("small", backend="jax")
     with pytest.raises(InputError, match="device: expected one of auto, cpu, cuda, got 'tpu'"):
         load("small", device="tpu")
     with pytest.raises(InputError, match="threads: expected an integer"):

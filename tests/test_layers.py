@@ -19,14 +19,14 @@ ARROWS = {
     "engine": {"errors", "kernels", "_runtime"},
     "export": {"errors", "kernels", "engine"},
 }
-FACES = {"__init__", "__main__", "api", "cli", "serve", "profile", "evaluation", "compilation", "verification"}
+FACES = {"__init__", "__main__", "api", "cli", "serve", "profile", "evaluation", "compilation", "published", "verification"}
 SYSTEM = {
     "dlfcn.h", "fcntl.h", "immintrin.h", "stddef.h", "stdint.h",
     "linux/futex.h", "sys/mman.h", "sys/stat.h", "sys/syscall.h", "sys/types.h", "unistd.h",
 }  # fmt: skip
 BASE_INSTALL = {"numpy", "onnxruntime", "PIL", "safetensors"}
 NEED_AN_EXTRA = re.compile(
-    r"fewstep\.(kernels|export|profile|serve|compilation)\b|fewstep\.engine\.backends\.(torch|tensorrt)\b"
+    r"fewstep\.(kernels|export|profile|serve|compilation|published)\b|fewstep\.engine\.backends\.(torch|tensorrt)\b"
 )
 
 Imports = dict[str, set[str]]

@@ -117,7 +117,7 @@ def test_compile_and_inspect(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (["compile", "toons16-teacher", "-o", "{new}"], 2, "guid"),
         (["generate", "-m", "{new}"], 2, "there is no plan"),
         (["generate", "-m", "{plan}", "--device", "cuda"], 1, "compiled for cpu, got device cuda"),
-        (["generate", "-m", "{plan}", "--backend", "onnxruntime"], 2, "onnxruntime runs bundles, got the plan"),
+        (["generate", "-m", "{plan}", "--backend", "onnxruntime"], 2, "backend: onnxruntime runs no plans, got"),
         (["generate", "--backend", "native"], 2, "native runs plans, got 'toons16'; run `fewstep compile toons16"),
         (["inspect", "{new}"], 1, "cannot be opened"),
         (["verify", "{plan}", "--against", "toons16", "--max-error", "0"], 2, "max-error: expected a number above 0"),

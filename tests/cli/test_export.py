@@ -48,7 +48,7 @@ def test_flags_are_passed_on(calls: list[dict[str, Any]], capsys: pytest.Capture
         {"path": "in", "out": "out", "dtype": "fp32", "overwrite": True},
     ]
     said = capsys.readouterr()
-    assert said.out == "" and "forged, 3 files" in said.err and "weights fp32, within 2e-07 of PyTorch" in said.err
+    assert said.out == "" and "forged (forged-net), 3 files" in said.err and "weights fp32, within 2e-07 of PyTorch" in said.err
     assert "removed from the loop: 1 of 3 nodes, 4 of 10 MB of weights, 2 of 12 MFLOP" in said.err.splitlines()
 
 
@@ -58,6 +58,7 @@ def test_json_is_one_object(calls: list[dict[str, Any]], tmp_path: Path, capsys:
     assert json.loads(capsys.readouterr().out) == {
         "path": os.fspath(tmp_path),
         "name": "forged",
+        "family": "forged-net",
         "digest": bundle.digest,
         "dtype": "fp16",
         "bytes": sum(entry.size for entry in bundle.manifest.files.values()),
