@@ -11,6 +11,7 @@ from torch import nn
 
 from fewstep.export.families import clip_text
 from fewstep.export.families.build import randomise
+from fewstep.export.families.catalogue import FAMILIES
 from fewstep.export.families.family import Network
 
 diffusers: Any = untyped_diffusers
@@ -87,26 +88,16 @@ def change(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps({key: value for key, value in changed.items() if value is not None}))
 
 
-def languages() -> Mapping[str, Network]:
-    """Tiny text encoders of transformers, by class."""
-    shared: dict[str, Any] = {
-        "vocab_size": 99,
-        "hidden_size": 16,
-        "intermediate_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-        "head_dim": 8,
-        "max_position_embeddings": 32,
-    }
-    t5 = {"vocab_size": 99, "d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2}
-    return {
-        "CLIPTextModel": clip_text.clip_text(TINY_CLIP),
-        "CLIPTextModelWithProjection": clip_text.clip_text(TINY_CLIP, projected=True),
-        "T5EncoderModel": Network("transformers", "T5EncoderModel", {**t5, "feed_forward_proj": "gated-gelu"}),
-        "Gemma2Model": Network("transformers", "Gemma2Model", {**shared, "query_pre_attn_scalar": 8}),
-        "Qwen3Model": Network("transformers", "Qwen3Model", shared),
-    }
+def networks() -> list[Network]:
+    """Tiny ones of every class that a checkpoint may have: those of the families, and what those lack."""
+    out: list[Network] = []
+    for family in FAMILIES.values():
+        out += [network for network in family.tiny.networks.values() if network not in out]
+    kinds = {network.kind for network in out}
+    out += [tiny(name) for name, entry in CONFIGS.items() if entry["class"] not in kinds]
+    gemma = {"vocab_size": 99, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "head_dim": 8}
+    gemma |= {"num_attention_heads": 2, "num_key_value_heads": 1, "query_pre_attn_scalar": 8}
+    return out if "Gemma2Model" in kinds else [*out, Network("transformers", "Gemma2Model", gemma)]
 
 
 def reference(path: Path, network: Network, **loading: Any) -> nn.Module:

@@ -44,6 +44,7 @@ SUCCESSORS = {"ada_norm_single": "PixArtTransformer2DModel", "ada_norm_zero": "D
 CODE = ("auto_map", "trust_remote_code", "custom_pipelines")
 QUANTISED = ("quantization_config", "compression_config")
 OLD_SETTINGS = frozenset({"rope_theta", "rope_scaling", "tie_word_embeddings"})  # of transformers 4
+COMPUTED = frozenset({"dense_act_fn", "is_gated_act", "scale_decoder_outputs"})  # by T5 of its other settings
 MAX_SETTINGS = 512
 
 
@@ -113,7 +114,7 @@ def _settings(where: str, config: Mapping[str, Any], config_class: Any) -> tuple
             ignored += [f"{key}.{name}" for name in inner]
         elif key in taken:
             made[key] = value
-        elif key not in base and not key.startswith("_") and key not in ("model_type", "torch_dtype"):
+        elif key not in base | COMPUTED | {"model_type", "torch_dtype"} and not key.startswith("_"):
             ignored.append(key)
     return made, sorted(ignored)
 
