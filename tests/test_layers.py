@@ -19,7 +19,18 @@ ARROWS = {
     "engine": {"errors", "kernels", "_runtime"},
     "export": {"errors", "kernels", "engine"},
 }
-FACES = {"__init__", "__main__", "api", "cli", "serve", "profile", "evaluation", "compilation", "published", "verification"}
+FACES = {
+    "__init__",
+    "__main__",
+    "api",
+    "cli",
+    "serve",
+    "profile",
+    "evaluation",
+    "compilation",
+    "published",
+    "verification",
+}
 SYSTEM = {
     "dlfcn.h", "fcntl.h", "immintrin.h", "stddef.h", "stdint.h",
     "linux/futex.h", "sys/mman.h", "sys/stat.h", "sys/syscall.h", "sys/types.h", "unistd.h",

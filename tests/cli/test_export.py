@@ -48,7 +48,11 @@ def test_flags_are_passed_on(calls: list[dict[str, Any]], capsys: pytest.Capture
         {"path": "in", "out": "out", "dtype": "fp32", "overwrite": True},
     ]
     said = capsys.readouterr()
-    assert said.out == "" and "forged (forged-net), 3 files" in said.err and "weights fp32, within 2e-07 of PyTorch" in said.err
+    assert (
+        said.out == ""
+        and "forged (forged-net), 3 files" in said.err
+        and "weights fp32, within 2e-07 of PyTorch" in said.err
+    )
     assert "removed from the loop: 1 of 3 nodes, 4 of 10 MB of weights, 2 of 12 MFLOP" in said.err.splitlines()
 
 

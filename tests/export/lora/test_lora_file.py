@@ -160,6 +160,7 @@ def test_a_link_is_followed(state: State, tmp_path: Path) -> None:
 def test_factors_may_begin_anywhere(pad: int, state: State, tmp_path: Path) -> None:
     first, _ = read_lora_file(written(tmp_path / "a.safetensors", state, pad=pad)).updates
     assert torch.equal(first.down, state[DOWN]) and torch.equal(first.up, state[UP])
+    assert all(values.data_ptr() % values.itemsize == 0 for values in (first.down, first.up))
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

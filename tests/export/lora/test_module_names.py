@@ -1,5 +1,8 @@
-"""The names of LDM and of FLUX's own code, against tables by hand and diffusers' converters."""
+"""The names of LDM and of the code of FLUX and Z-Image, against tables by hand and converters of diffusers."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,14 +10,31 @@ import diffusers.loaders.lora_conversion_utils
 import diffusers.loaders.single_file_utils
 import pytest
 import torch
-from lora_files import Factor, State, entries, flat, layers, weight_of
+from lora_files import (
+    Factor,
+    Factors,
+    State,
+    assert_fused,
+    bare,
+    draw_factors,
+    entries,
+    flat,
+    kohya,
+    layers,
+    saved,
+    tiny_unet,
+    weight_of,
+    weights,
+)
 from torch import nn
 
 from fewstep.errors import InputError
 from fewstep.export.families.catalogue import FAMILIES
 from fewstep.export.families.family import Network
+from fewstep.export.lora.fuse import fuse
 from fewstep.export.lora.ldm_names import ldm_names
 from fewstep.export.lora.module_names import Part, fusible, module_names
+from fewstep.export.lora.read_lora import read_lora
 
 LORAS: Any = diffusers.loaders.lora_conversion_utils
 SINGLE_FILES: Any = diffusers.loaders.single_file_utils
@@ -61,6 +81,21 @@ BY_HAND = {
         "label_emb.0.2": "add_embedding.linear_2",
     },
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("style", [kohya, lambda factors: bare(factors, "diffusion_model.")], ids=["kohya", "bare"])
+def test_z_image_on_its_original_names(style: Callable[[Factors], State], tmp_path: Path) -> None:
+    network = tiny_unet("z_image_turbo.transformer")
+    names = [f"layers.0.attention.to_{part}" for part in "qkv"]
+    out = "context_refiner.0.attention.to_out.0"
+    factors = draw_factors(network, [*names, out])
+    factors |= {name: replace(factors[name], down=factors[names[0]].down) for name in names}
+    whole = replace(factors[names[0]], up=torch.cat([factors[name].up for name in names]))
+    state = style({"layers.0.attention.qkv": whole, "context_refiner.0.attention.out": factors[out]})
+    before = weights(network)
+    lora = read_lora(saved(tmp_path / "lora.safetensors", state), {"transformer": network})
+    fuse({"transformer": network}, [(lora, 1.0)])
+    assert_fused(network, before, factors)
 
 
 DENOISERS = (

@@ -123,7 +123,7 @@ def test_halves_are_read_as_they_are(dtype: torch.dtype, tmp_path: Path) -> None
     assert_fused(unet, before, halves)
 
 
-@pytest.mark.parametrize("pattern", [{}, {"attn1.to_q": 3.0, "1.to_q": 5.0}], ids=["one", "by module"])
+@pytest.mark.parametrize("pattern", [{}, {"1.to_q": 5.0, "attn1.to_q": 3.0}], ids=["one", "by module"])
 def test_alphas_of_a_saved_adapter(pattern: dict[str, float], tmp_path: Path) -> None:
     unet = tiny_unet("sd_turbo.unet")
     factors = draw_factors(unet)

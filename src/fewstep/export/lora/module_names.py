@@ -9,6 +9,7 @@ from fewstep.errors import InputError
 from fewstep.export.lora.flux_names import SWAPPED, flux_names
 from fewstep.export.lora.keys import flatten
 from fewstep.export.lora.ldm_names import ldm_names
+from fewstep.export.lora.z_image_names import z_image_names
 
 OLD_TEXT = {"q_proj": "to_q", "k_proj": "to_k", "v_proj": "to_v", "out_proj": "to_out"}
 
@@ -54,9 +55,10 @@ def _names(weights: Mapping[str, Tensor]) -> Iterator[tuple[str, tuple[Part, ...
     if "conv_in" in weights:
         for name, alias in ldm_names(weights).items():
             yield alias, (Part(name),)
+    if "noise_refiner.0.attention.to_q" in weights:
+        yield from _originals(z_image_names(weights), weights)
     if "single_transformer_blocks.0.proj_mlp" in weights:
-        for alias, modules in flux_names(weights):
-            yield alias, tuple(_stacked(modules, weights)) if len(modules) > 1 else (Part(modules[0]),)
+        yield from _originals(flux_names(weights), weights)
         for alias, name in SWAPPED.items():
             half, size = len(weights[name]) // 2, len(weights[name])
             yield alias, (Part(name, ((half, size), (0, half))),)
@@ -70,6 +72,13 @@ def _old_names(name: str) -> Iterator[str]:
         yield f"{parent}.processor.{layer}"
     elif block == "self_attn" and layer in OLD_TEXT:
         yield f"{parent}.{OLD_TEXT[layer]}"
+
+
+def _originals(
+    names: Iterable[tuple[str, tuple[str, ...]]], weights: Mapping[str, Tensor]
+) -> Iterator[tuple[str, tuple[Part, ...]]]:
+    for name, modules in names:
+        yield name, tuple(_stacked(modules, weights)) if len(modules) > 1 else (Part(modules[0]),)
 
 
 def _stacked(modules: Iterable[str], weights: Mapping[str, Tensor]) -> Iterator[Part]:

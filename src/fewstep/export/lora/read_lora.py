@@ -39,7 +39,7 @@ def resolve(file: LoraFile, networks: Networks) -> Lora:
             if place in targets:
                 raise InputError(f"{file.name}: {keys[place]} and {update.key} are both of {role}.{part.module}")
             targets[place], keys[place] = _target(update, part), update.key
-    lora = Lora(file.name, dict(sorted(targets.items())))
+    lora = Lora(file.name, targets)
     fitting_weights(lora, networks)
     return lora
 
