@@ -21,7 +21,7 @@ TOLD_ITS_SIZE = 128  # the sample_size of which PixArtAlphaPipeline tells a netw
 
 
 class Prompt(nn.Module):
-    """T5's last hidden states, which of them count, and, for a network that is told, the picture's size."""
+    """T5's last hidden states, how many of them count, and, for a network that is told, the picture's size."""
 
     size: Tensor
 
@@ -32,12 +32,13 @@ class Prompt(nn.Module):
         self.register_buffer("size", size, persistent=False)
 
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
-        """ids, mask: (B, tokens) int64 -> text (B, tokens, D), mask, and resolution (B, 2) and aspect ratio (B, 1)."""
+        """ids, mask: (B, tokens) int64, padding last -> text (B, tokens, D), lengths (B,) and size (B, 2), ratio (B, 1)."""
         text = self.text_encoder(ids, attention_mask=mask).last_hidden_state
+        lengths = mask.sum(dim=1)
         if not self.told:
-            return text, mask
-        size = self.size.to(text.dtype).expand(len(ids), -1)
-        return text, mask, size[:, :2], size[:, 2:]
+            return text, lengths
+        size = self.size.to(text.dtype).expand(ids.shape[0], -1)
+        return text, lengths, size[:, :2], size[:, 2:]
 
 
 class Denoiser(nn.Module):
@@ -47,16 +48,17 @@ class Denoiser(nn.Module):
         super().__init__()
         self.transformer = transformer
 
-    def forward(self, u: Tensor, tau: Tensor, text: Tensor, mask: Tensor) -> Tensor:
-        return self.eps(u, tau, text, mask, {"resolution": None, "aspect_ratio": None})
+    def forward(self, u: Tensor, tau: Tensor, text: Tensor, lengths: Tensor) -> Tensor:
+        return self.eps(u, tau, text, lengths, {"resolution": None, "aspect_ratio": None})
 
-    def eps(self, u: Tensor, tau: Tensor, text: Tensor, mask: Tensor, told: Mapping[str, Tensor | None]) -> Tensor:
+    def eps(self, u: Tensor, tau: Tensor, text: Tensor, lengths: Tensor, told: Mapping[str, Tensor | None]) -> Tensor:
+        counted = torch.arange(text.shape[1], device=lengths.device) < lengths[:, None]
         m: Tensor = self.transformer(
             u,
             encoder_hidden_states=text,
             timestep=tau,
             added_cond_kwargs=told,
-            encoder_attention_mask=mask,
+            encoder_attention_mask=counted.to(torch.int64),
             return_dict=False,
         )[0]
         return m[:, : u.shape[1]]
@@ -66,9 +68,9 @@ class ToldDenoiser(Denoiser):
     """The same of a network that is told the picture's size."""
 
     def forward(  # type: ignore[override]
-        self, u: Tensor, tau: Tensor, text: Tensor, mask: Tensor, resolution: Tensor, aspect_ratio: Tensor
+        self, u: Tensor, tau: Tensor, text: Tensor, lengths: Tensor, resolution: Tensor, aspect_ratio: Tensor
     ) -> Tensor:
-        return self.eps(u, tau, text, mask, {"resolution": resolution, "aspect_ratio": aspect_ratio})
+        return self.eps(u, tau, text, lengths, {"resolution": resolution, "aspect_ratio": aspect_ratio})
 
 
 def prompt(networks: Networks, size: Size) -> nn.Module:

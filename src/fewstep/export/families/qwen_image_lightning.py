@@ -45,14 +45,14 @@ class Denoiser(nn.Module):
         super().__init__()
         self.transformer = transformer
 
-    def forward(self, u: Tensor, tau: Tensor, text: Tensor, mask: Tensor) -> Tensor:
-        B, _, H, W = u.shape
+    def forward(self, u: Tensor, tau: Tensor, text: Tensor, counted: Tensor) -> Tensor:
+        _, _, H, W = u.shape
         m: Tensor = self.transformer(
             pack(u),
             encoder_hidden_states=text,
-            encoder_hidden_states_mask=mask,
+            encoder_hidden_states_mask=counted,
             timestep=tau / TRAINING_TIMES,
-            img_shapes=[[(1, H // PATCH, W // PATCH)]] * B,
+            img_shapes=[[(1, H // PATCH, W // PATCH)]],  # of the first image, as all are of one size
             return_dict=False,
         )[0]
         return unpack(m, H, W)

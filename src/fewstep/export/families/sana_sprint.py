@@ -100,9 +100,9 @@ class GuidedDenoiser(Denoiser):
     """The same with the guidance, scaled, of each image."""
 
     def forward(  # type: ignore[override]
-        self, u: Tensor, tau: Tensor, features: Tensor, lengths: Tensor, guidance: Tensor
+        self, u: Tensor, tau: Tensor, features: Tensor, lengths: Tensor, scale: Tensor
     ) -> Tensor:
-        return self.velocity(u, tau, features, lengths, guidance)
+        return self.velocity(u, tau, features, lengths, scale)
 
 
 def prompt(networks: Networks, size: Size) -> nn.Module:

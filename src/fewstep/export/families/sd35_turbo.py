@@ -37,7 +37,7 @@ class Prompt(nn.Module):
         clip = torch.cat([one.hidden_states[-2], two.hidden_states[-2]], dim=-1)
         clip = nn.functional.pad(clip, (0, self.width - clip.shape[-1]))
         if self.third is None:
-            t5 = clip.new_zeros(len(ids), T5_TOKENS, self.width)
+            t5 = clip.new_zeros(ids.shape[0], T5_TOKENS, self.width)
         else:
             t5 = self.third(ids_3).last_hidden_state
         return torch.cat([clip, t5], dim=1), torch.cat([one.text_embeds, two.text_embeds], dim=-1)

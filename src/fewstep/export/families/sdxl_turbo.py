@@ -15,20 +15,20 @@ from fewstep.export.families.sd_turbo import check_unguided, unet
 class Prompt(nn.Module):
     """The next to last hidden states of both encoders, the second's pooled text, and the picture's size as numbers."""
 
-    time_ids: Tensor
+    numbers: Tensor
 
     def __init__(self, first: nn.Module, second: nn.Module, image: tuple[int, int]) -> None:
         super().__init__()
         self.first, self.second = first, second
         original, crop, target = image, (0, 0), image
-        self.register_buffer("time_ids", torch.tensor([*original, *crop, *target]), persistent=False)
+        self.register_buffer("numbers", torch.tensor([*original, *crop, *target]), persistent=False)
 
     def forward(self, ids: Tensor, ids_2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """ids, ids_2: (B, tokens) int64 -> text (B, tokens, D + D_2), pooled (B, P), time_ids (B, 6)."""
         one = self.first(ids, output_hidden_states=True).hidden_states[-2]
         two = self.second(ids_2, output_hidden_states=True)
         text = torch.cat([one, two.hidden_states[-2]], dim=-1)
-        return text, two.text_embeds, self.time_ids.expand(len(ids), -1)
+        return text, two.text_embeds, self.numbers.expand(ids.shape[0], -1)
 
 
 class Denoiser(nn.Module):

@@ -67,7 +67,7 @@ class Denoiser(nn.Module):
         place = torch.arange(text.shape[1], device=text.device)
         words = torch.where((place < lengths[:, None])[..., None], net.cap_embedder(text), net.cap_pad_token)
         at = torch.stack([place + 1, place * 0, place * 0], dim=1)
-        return words, place < filled[:, None], net.rope_embedder(at).expand(len(text), -1, -1)
+        return words, place < filled[:, None], net.rope_embedder(at).expand(text.shape[0], -1, -1)
 
     def patches(self, u: Tensor, filled: Tensor) -> tuple[Tensor, Tensor]:
         """The image's tokens and their rotations: behind the text on the first axis, then row and column."""
