@@ -149,6 +149,13 @@ def test_a_pipe_a_folder_and_nothing_are_refused(tmp_path: Path) -> None:
             read_lora_file(tmp_path / name)
 
 
+def test_a_pointer_of_git_lfs_is_not_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "lora.safetensors"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    with pytest.raises(InputError, match=r"lora\.safetensors: it is a pointer of Git LFS"):
+        read_lora_file(path)
+
+
 def test_a_link_is_followed(state: State, tmp_path: Path) -> None:
     """Model hubs keep their files behind links."""
     saved(tmp_path / "blob", state)

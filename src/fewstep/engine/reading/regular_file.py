@@ -1,7 +1,6 @@
 """Reads files that a stranger arranged: each is opened once, and what was opened is what is checked and used."""
 
 import errno
-import mmap
 import os
 import stat
 from collections.abc import Iterator
@@ -48,28 +47,6 @@ def read_regular(folder: int, name: str, max_size: int, size: int | None = None,
         if found.st_size > max_size:
             raise InputError(f"{name}: expected at most {max_size} bytes, got {found.st_size}")
         return _read_all(descriptor, found.st_size, name)
-    finally:
-        os.close(descriptor)
-
-
-def map_regular(path: str | os.PathLike[str], max_size: int) -> mmap.mmap:
-    """The bytes of a regular file, in memory as they are touched; what is written to them stays in this process.
-
-    Links are followed, since model hubs keep their files behind some. Raises InputError for folders, devices, pipes and
-    empty or larger files. While the bytes are in use the file must stay as it is.
-    """
-    name = os.path.basename(os.fspath(path))
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{name}: cannot be opened: {_reason(error)}") from error
-    try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise InputError(f"{name}: expected a regular file, got a folder, device, pipe or socket")
-        if not 0 < found.st_size <= max_size:
-            raise InputError(f"{name}: expected 1 to {max_size} bytes, got {found.st_size}")
-        return mmap.mmap(descriptor, found.st_size, access=mmap.ACCESS_COPY)
     finally:
         os.close(descriptor)
 

@@ -41,19 +41,43 @@ def map_tensors(path: Path, name: str) -> dict[str, Tensor]:
     What is written to them stays in memory and reaches neither the file nor another mapping of it. What is no float of
     16 or 32 bits is on the device "meta", with its shape. Raises InputError for a file that is damaged.
     """
-    data = _map(path, name)
-    if data[: len(LFS_POINTER)] == LFS_POINTER:
-        raise InputError(f"{name}: it is a pointer of Git LFS and not the file; fetch that by `git lfs pull`")
+    data = map_file(path, name)
     try:
         _, entries = read_container(data, name, MAX_HEADER)
     except InputError as error:
         raise InputError(f"{error}; the file is damaged or not whole: fetch it again") from error
     return {
-        entry.name: _tensor(data, entry.offset, entry.shape, DTYPES[entry.dtype])
+        entry.name: view(data, entry.offset, entry.shape, DTYPES[entry.dtype])
         if entry.dtype in DTYPES
         else torch.empty(entry.shape, dtype=_dtype(entry.dtype), device="meta")
         for entry in entries
     }
+
+
+def map_file(path: Path, name: str) -> mmap:
+    """The bytes of a safetensors file, in its own pages; it has to stay as it is while they are in use."""
+    descriptor, size = _open(path, name)
+    try:
+        if size < 8:
+            raise refuse(name, "a safetensors file", f"{size} bytes")
+        data = mmap(descriptor, size, access=ACCESS_COPY)
+    except OSError as error:
+        raise InputError(f"{name}: {size} bytes cannot be mapped: {_reason(error)}") from error
+    finally:
+        os.close(descriptor)
+    if data[: len(LFS_POINTER)] == LFS_POINTER:
+        raise InputError(f"{name}: it is a pointer of Git LFS and not the file; fetch that by `git lfs pull`")
+    return data
+
+
+def view(data: mmap, offset: int, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """The tensor at that byte, in the file's pages where its address is a multiple of its items' size."""
+    count = int(torch.Size(shape).numel())
+    if not count:
+        return torch.empty(shape, dtype=dtype)
+    if offset % dtype.itemsize:  # older writers did not align the data
+        return torch.frombuffer(bytearray(data[offset : offset + count * dtype.itemsize]), dtype=dtype).view(shape)
+    return torch.frombuffer(data, dtype=dtype, count=count, offset=offset).view(shape)
 
 
 def check_folder(path: Path, name: str) -> None:
@@ -94,27 +118,6 @@ def _open(path: Path, name: str) -> tuple[int, int]:
         os.close(descriptor)
         raise InputError(f"{name}: expected a regular file, got a folder, device, pipe or socket")
     return descriptor, found.st_size
-
-
-def _map(path: Path, name: str) -> mmap:
-    descriptor, size = _open(path, name)
-    try:
-        if size < 8:
-            raise refuse(name, "a safetensors file", f"{size} bytes")
-        return mmap(descriptor, size, access=ACCESS_COPY)
-    except OSError as error:
-        raise InputError(f"{name}: {size} bytes cannot be mapped: {_reason(error)}") from error
-    finally:
-        os.close(descriptor)
-
-
-def _tensor(data: mmap, offset: int, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    count = int(torch.Size(shape).numel())
-    if not count:
-        return torch.empty(shape, dtype=dtype)
-    if offset % dtype.itemsize:  # older writers did not align the data
-        return torch.frombuffer(bytearray(data[offset : offset + count * dtype.itemsize]), dtype=dtype).view(shape)
-    return torch.frombuffer(data, dtype=dtype, count=count, offset=offset).view(shape)
 
 
 def _dtype(name: str) -> torch.dtype:

@@ -6,23 +6,20 @@ from dataclasses import dataclass
 from mmap import mmap
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from fewstep.engine.checks import refuse
 from fewstep.engine.reading import safetensors_header
-from fewstep.engine.reading.regular_file import map_regular
 from fewstep.engine.reading.safetensors_header import read_container
 from fewstep.errors import InputError
 from fewstep.export.checkpoint import PICKLES, refuse_pickle
+from fewstep.export.checkpoints.files import DTYPES, map_file, view
 from fewstep.export.lora.adapter_config import AdapterConfig, read_adapter_config
 from fewstep.export.lora.keys import SUPPORTED, Key, Part, read_key
 
-MAX_FILE = 1 << 36
 MAX_HEADER = 1 << 23  # trainers write what they learned from into it
 MAX_TENSORS = 1 << 14  # SDXL's, of every layer with alphas, has about 3000
 NAMED = 5  # of the keys that are wrong
-DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}
 ZIP = b"PK\x03\x04"  # what files of torch.save begin with
 RANKS = (2, 4)  # of the factors of linear layers and of convolutions
 
@@ -57,7 +54,7 @@ def read_lora_file(path: str | os.PathLike[str]) -> LoraFile:
     way_out = f"{given.stem}.safetensors"
     if given.suffix in PICKLES:
         raise refuse_pickle(given.name, way_out)
-    data = map_regular(given, MAX_FILE)
+    data = map_file(given, given.name)
     if data[:4] == ZIP:
         raise refuse_pickle(given.name, way_out)
     metadata, tensors = read_container(data, given.name, MAX_HEADER, MAX_TENSORS)
@@ -149,8 +146,4 @@ def _scalar(tensor: safetensors_header.Tensor, data: mmap) -> float:
 def _view(tensor: safetensors_header.Tensor, data: mmap) -> Tensor:
     if tensor.dtype not in DTYPES:
         raise refuse(f"{tensor.name}: dtype", ", ".join(DTYPES), tensor.dtype)
-    dtype = DTYPES[tensor.dtype]
-    content = torch.frombuffer(data, dtype=torch.uint8, count=tensor.length, offset=tensor.offset)
-    if tensor.offset % dtype.itemsize:  # which writers may do, and views may not
-        content = content.clone()
-    return content.view(dtype).view(tensor.shape)
+    return view(data, tensor.offset, tensor.shape, DTYPES[tensor.dtype])
