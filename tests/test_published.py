@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from whole_pipelines import TRAILING, diffusers, stable_diffusion
 
 import fewstep
@@ -151,6 +152,16 @@ def test_a_long_prompt_is_cut_and_it_is_said(pipelines: dict[str, Pipeline]) -> 
     assert np.abs(results[0].images.astype(int) - results[1].images).max() <= 1
 
 
+def test_a_checkpoint_is_compiled_at_a_size(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "wide.fsp"
+    command = ["compile", str(folder), "-o", str(path), "--size", "48x16", "--steps", "2", "--dtype", "fp16"]
+    assert main(command) == 0 and capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == [path]
+    found = fewstep.load(path)("a cat", seed=3, steps=2).images
+    expected = fewstep.load(folder, device="cpu", size=(16, 48))("a cat", seed=3, steps=2).images
+    assert found.shape == (1, 16, 48, 3) and np.abs(found.astype(int) - expected).mean() < 3
+
+
 def test_a_plan_makes_its_own_noise(plan: Path) -> None:
     with pytest.raises(ContractError, match="a plan makes its own noise"):
         fewstep.load(plan)("a", rng="torch")
@@ -189,3 +200,20 @@ def test_options_of_a_checkpoint_alone(folder: Path, bundle: Path, plan: Path) -
         fewstep.load(plan, backend="torch")
     with pytest.raises(InputError, match="height: expected a multiple of 2, got 17"):
         fewstep.load(folder, size=(17, 32))
+    with pytest.raises(InputError, match=r"options: expected some of family, size, .* got .'colour'"):
+        fewstep.load(folder, colour=1)
+
+
+def test_a_lora_is_fused_and_told(folder: Path, tmp_path: Path) -> None:
+    module = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
+    unet = fewstep.load(folder, device="cpu").backend.generation.denoiser.unet  # type: ignore[attr-defined]
+    weight = unet.get_submodule(module).weight
+    down, up = torch.randn(2, weight.shape[1]), torch.randn(weight.shape[0], 2)
+    file = tmp_path / "lora.safetensors"
+    save_file({f"unet.{module}.lora_A.weight": down, f"unet.{module}.lora_B.weight": up}, file)
+    fused = fewstep.load(folder, device="cpu", loras=[(file, 0.5)])
+    found = fused.backend.generation.denoiser.unet.get_submodule(module).weight  # type: ignore[attr-defined]
+    assert torch.allclose(found, weight + 0.5 * up @ down, atol=1e-6)
+    assert fused.manifest.description == "sd-turbo, exported from a checkpoint, with lora.safetensors at 0.5"
+    with pytest.raises(InputError, match="loras: expected a list of 2 values"):
+        fewstep.load(folder, loras=[file])

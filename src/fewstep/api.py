@@ -2,13 +2,14 @@
 
 import difflib
 import os
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fewstep.engine.bundle import Bundle
-from fewstep.engine.checks import choice, short
+from fewstep.engine.checks import choice, refuse, short
 from fewstep.engine.device import choose_device
 from fewstep.engine.pipeline import Pipeline
 from fewstep.engine.telemetry import refuse_telemetry
@@ -18,7 +19,11 @@ from fewstep.errors import BundleError, InputError, MissingDependencyError, Unkn
 BACKENDS = ("auto", "onnxruntime", "native", "torch")
 DEVICES = ("auto", "cpu", "cuda")
 MANIFEST = "bundle.json"
+INDEX = "model_index.json"
+CONTRACT = "contract.json"
 PLAN = ".fsp"
+CHECKPOINT_OPTIONS = ("family", "size", "variant", "denoiser", "loras", "config", "offline")
+REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
 
@@ -29,20 +34,19 @@ def load(
     device: str = "auto",
     threads: int | None = None,
     max_error: float | None = None,
-    family: str | None = None,
-    size: tuple[int, int] | None = None,
-    variant: str | None = None,
     dtype: str | None = None,
+    **checkpoint: Any,
 ) -> Pipeline:
     """Make a model ready.
 
     model: the name of a shipped model, a bundle's folder, a plan, which ends in .fsp, or a published checkpoint: a
-    folder of diffusers. A folder of a shipped model's name is "./name". backend: "onnxruntime" runs bundles, "native"
-    runs plans, "torch" runs checkpoints, "auto" is the one that fits. device: "cpu", "cuda" or "auto": of a bundle see
-    choose_device, of a plan the one it was compiled for.
+    folder of diffusers, a single .safetensors file, or an owner/name of huggingface.co. A folder of a shipped model's
+    name is "./name". backend: "onnxruntime" runs bundles, "native" runs plans, "torch" runs checkpoints, "auto" is the
+    one that fits. device: "cpu", "cuda" or "auto": of a bundle see choose_device, of a plan what it was compiled for.
     threads: CPU threads, by default the physical cores this process may use. max_error: of a plan, refuse it unless its
     certificate, which `fewstep verify` writes, says that its latents are this near the bundle's, relative to their rms.
-    family, size (height, width), variant, dtype ("fp32", "fp16", "bf16"): of a checkpoint alone, see docs/families.md.
+    dtype: of a checkpoint, "fp32", "fp16" or "bf16". checkpoint: how one is opened, by name: family, size (height,
+    width), variant, denoiser, loras, config, offline; docs/families.md says what they are.
 
     Raises UnknownModelError, BundleError for a damaged bundle, PlanError for a damaged plan and InputError for a
     damaged checkpoint, MissingDependencyError for a device onnxruntime was not built for, BackendError for one that
@@ -51,10 +55,11 @@ def load(
     refuse_telemetry()
     choice("backend", backend, BACKENDS)
     choice("device", device, DEVICES)
-    options = {"family": family, "size": size, "variant": variant, "dtype": dtype}
+    if unknown := sorted(checkpoint.keys() - {*CHECKPOINT_OPTIONS}):
+        raise refuse("options", f"some of {', '.join(CHECKPOINT_OPTIONS)}", unknown)
     if is_checkpoint(model):
-        return _load_checkpoint(Path(model), backend, device, max_error, options)
-    if given := [name for name, value in options.items() if value is not None]:
+        return _load_checkpoint(str(model), backend, device, max_error, dtype, checkpoint)
+    if given := [name for name, value in {"dtype": dtype, **checkpoint}.items() if value is not None]:
         raise InputError(f"{given[0]}: expected with a checkpoint alone, got {short(str(model))}")
     if is_plan(model):
         return _load_plan(Path(model), backend, device, threads, max_error)
@@ -77,15 +82,25 @@ def load(
 
 
 def is_checkpoint(model: object) -> bool:
-    """Whether it is a folder of diffusers."""
-    return isinstance(model, str | Path) and "\0" not in str(model) and os.path.isfile(Path(model) / "model_index.json")
+    """Whether it is a published one: a folder of diffusers, a single file, or an owner/name that is no path."""
+    if not isinstance(model, str | Path) or not str(model) or "\0" in str(model):
+        return False
+    path = Path(model)
+    if os.path.lexists(path):
+        return (path / INDEX).is_file() or (path.suffix == ".safetensors" and not (path.parent / CONTRACT).exists())
+    return REPOSITORY.fullmatch(str(model)) is not None and path.suffix not in (PLAN, *CHECKPOINT_SUFFIXES)
 
 
 def _load_checkpoint(
-    path: Path, backend: str, device: str, max_error: float | None, options: Mapping[str, Any]
+    path: str,
+    backend: str,
+    device: str,
+    max_error: float | None,
+    dtype: str | None,
+    options: Mapping[str, Any],
 ) -> Pipeline:
     if max_error is not None:
-        raise InputError(f"max_error: expected with a plan alone, got {short(str(path))}")
+        raise InputError(f"max_error: expected with a plan alone, got {short(path)}")
     if backend not in ("auto", "torch"):
         raise InputError(
             f"backend: {backend} runs no checkpoint; run `fewstep export {_quoted(path)} -o FOLDER` and load FOLDER, "
@@ -95,9 +110,9 @@ def _load_checkpoint(
         from fewstep.published import load_checkpoint
     except ImportError as error:
         raise MissingDependencyError(
-            f"{short(str(path))} is a checkpoint, which needs {error.name}; pip install 'fewstep[export]'"
+            f"{short(path)} is a checkpoint, which needs {error.name}; pip install 'fewstep[export]'"
         ) from error
-    return load_checkpoint(path, device=device, **options)
+    return load_checkpoint(path, options, device=device, dtype=dtype)
 
 
 def is_plan(model: object) -> bool:

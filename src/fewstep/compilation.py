@@ -4,14 +4,15 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from fewstep.api import open_model
+from fewstep.api import is_checkpoint, open_model
 from fewstep.engine.bundle import Bundle
 from fewstep.engine.checks import choice, refuse, whole
-from fewstep.errors import OutputError
+from fewstep.errors import InputError, OutputError
 from fewstep.export.lower.generation import compile_bundle
 from fewstep.export.lower.plan_file import write_plan
 from fewstep.export.lower.text import target_name
@@ -41,6 +42,7 @@ def compile_plan(
     overwrite: bool = False,
     processes: int | None = None,
     progress: Callable[[str], None] | None = None,
+    **checkpoint: Any,
 ) -> Compiled:
     """Write the plan of a model.
 
@@ -48,7 +50,8 @@ def compile_plan(
     which the driver compiles for later ones. steps: of those the model was distilled for, none for all. batch: images
     of one run. precision: of weights and, on a GPU, of what lies between operations. processes: how many compile
     kernels at a time, one a core unless given; they are spawned, so a script calls this from under
-    `if __name__ == "__main__"`. progress: told what is being done.
+    `if __name__ == "__main__"`. progress: told what is being done. checkpoint: how a published one is opened, as
+    fewstep.load takes it; such a one is exported first.
 
     Raises ContractError for settings the model has not, LoweringError for an operation that plans have not, OutputError
     if there is a file already or it cannot be written.
@@ -63,13 +66,13 @@ def compile_plan(
         _check_architectures(architectures)
     if os.path.lexists(path) and not overwrite:
         raise OutputError(f"{path}: is there already; choose another name, or replace it with --force")
-    bundle = open_model(model)
+    tell = progress or _silent
+    bundle = _bundle(model, Path(path), precision, checkpoint, tell)
     target: dict[str, Any] = {"device": device}
     if device == "cuda":
         target["architectures"] = list(architectures)
         if ptx:
             target["ptx"] = PTX_ARCH
-    tell = progress or _silent
     tell("lowering")
     program, weights = compile_bundle(
         bundle,
@@ -95,6 +98,25 @@ def compile_plan(
         "bytes": path.stat().st_size,
     }
     return Compiled(path, facts)
+
+
+def _bundle(
+    model: str | Path, path: Path, precision: str, checkpoint: Mapping[str, Any], tell: Callable[[str], None]
+) -> Bundle:
+    """The model's; a checkpoint's is made beside the plan and gone from the disk again, as it is held in memory."""
+    if not is_checkpoint(model):
+        if checkpoint:
+            raise InputError(f"{next(iter(checkpoint))}: expected with a published checkpoint alone")
+        return open_model(model)
+    from fewstep.export.from_checkpoint import Wanted, export_published
+
+    stored = "fp16" if precision == "float16" else "fp32"
+    try:
+        with TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+            out = Path(folder) / "bundle"
+            return export_published(str(model), out, Wanted(**checkpoint), dtype=stored, progress=tell).bundle
+    except FileNotFoundError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _carried(bundle: Bundle) -> dict[str, Weight]:

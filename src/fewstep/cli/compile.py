@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+from fewstep.cli.checkpoint import add_options, given_options
 from fewstep.cli.needs import require
 from fewstep.cli.parser import Parser, integer
 from fewstep.cli.terminal import escaped
@@ -35,6 +36,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[Parser]") -> None:
     )
     parser.add_argument("--force", action="store_true", help="replace a plan that is there already")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -61,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
         precision=DTYPES[args.dtype],
         overwrite=args.force,
         progress=_progress if sys.stderr.isatty() else None,
+        **given_options(args),
     )
     seconds = time.perf_counter() - start
     if args.json:

@@ -4,8 +4,9 @@ import argparse
 import json
 import sys
 
+from fewstep.cli.checkpoint import add_options, given_options
 from fewstep.cli.needs import require
-from fewstep.cli.parser import Parser, size
+from fewstep.cli.parser import Parser
 from fewstep.cli.saving import describe_saving, saving_json
 from fewstep.cli.terminal import say
 
@@ -21,9 +22,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[Parser]") -> None:
         usage="fewstep export CHECKPOINT -o FOLDER [options]",
     )
     parser.add_argument(
-        "checkpoint",
+        "model",
         metavar="CHECKPOINT",
-        help="a folder of diffusers, or one of model.safetensors, config.json, contract.json",
+        help="a folder of diffusers, a single file, an owner/name of huggingface.co; or a folder of model.safetensors, "
+        "config.json, contract.json",
     )
     parser.add_argument("-o", "--output", metavar="FOLDER", required=True, help="the bundle to write")
     parser.add_argument(
@@ -33,10 +35,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[Parser]") -> None:
         metavar="DTYPE",
         help="of stored weights, fp16 or fp32 (fp16)",
     )
-    published = parser.add_argument_group("of a folder of diffusers")
-    published.add_argument("--family", help="what it was distilled for, where its files do not say")
-    published.add_argument("--size", type=size, metavar="WxH", help="of the picture, 512x512 (as it was trained)")
-    published.add_argument("--variant", help="of the weights' files, such as fp16")
+    add_options(parser)
     parser.add_argument("--force", action="store_true", help="replace a bundle that is there already")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
@@ -46,16 +45,15 @@ def run(args: argparse.Namespace) -> int:
     """Exports; raises MissingDependencyError without the export extra, and what export_checkpoint raises."""
     require("fewstep export", *NEEDED)
     from fewstep.api import is_checkpoint
-    from fewstep.errors import InputError
 
-    published = {"family": args.family, "size": args.size, "variant": args.variant}
-    if is_checkpoint(args.checkpoint):
-        from fewstep.export.from_checkpoint import export_published
+    options = given_options(args)
+    if is_checkpoint(args.model):
+        from fewstep.export.from_checkpoint import Wanted, export_published
 
         export = export_published(
-            args.checkpoint,
+            args.model,
             args.output,
-            **published,
+            Wanted(**options),
             dtype=args.dtype,
             overwrite=args.force,
             progress=_tell if sys.stderr.isatty() else None,
@@ -63,9 +61,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         from fewstep.export.export import export_checkpoint
 
-        if given := [name for name, value in published.items() if value is not None]:
-            raise InputError(f"{given[0]}: expected with a folder of diffusers alone")
-        export = export_checkpoint(args.checkpoint, args.output, dtype=args.dtype, overwrite=args.force)
+        export = export_checkpoint(args.model, args.output, dtype=args.dtype, overwrite=args.force)
     bundle = export.bundle
     size = sum(map(len, bundle.files.values()))
     if args.json:

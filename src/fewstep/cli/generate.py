@@ -5,9 +5,11 @@ import json
 import sys
 from collections.abc import Mapping
 
+from fewstep.cli.checkpoint import add_options, given_options
 from fewstep.cli.parser import Parser, integer, label
 from fewstep.cli.terminal import escaped, interruptible, say
 
+DTYPES = ("fp32", "fp16", "bf16")
 LAYOUTS = ("auto", "single", "numbered", "sheet")
 
 
@@ -47,6 +49,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[Parser]") -> None:
     machine.add_argument("--backend", default="auto", help="auto, onnxruntime, native or torch (auto)")
     machine.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
     machine.add_argument("--threads", type=integer, help="CPU threads (the cores this process may use)")
+    machine.add_argument("--dtype", choices=DTYPES, help="of a checkpoint, fp32, fp16 or bf16 (fp32 on a CPU)")
+    add_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -60,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
 
     destination(args.output)
     n = 1 if args.n is None else whole("n", args.n, 1, MAX_N)
-    pipe = load(args.model, backend=args.backend, device=args.device, threads=args.threads)
+    options = given_options(args)
+    pipe = load(args.model, backend=args.backend, device=args.device, threads=args.threads, dtype=args.dtype, **options)
     image = pipe.manifest.image
     for name, asked, size in (("width", args.width, image.width), ("height", args.height, image.height)):
         if asked not in (None, size):

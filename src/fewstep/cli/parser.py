@@ -110,3 +110,15 @@ def size(text: str) -> tuple[int, int]:
     if found is None:
         raise argparse.ArgumentTypeError(f"expected a width and a height such as 512x512, got {text[:60]!r}")
     return int(found[2]), int(found[1])
+
+
+def loras(text: str) -> tuple[tuple[str, float], ...]:
+    """Files with commas between them, each perhaps with =STRENGTH, for argparse."""
+    found = []
+    for part in text.split(","):
+        file, _, strength = part.partition("=")
+        try:
+            found.append((file, float(strength or 1)))
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"expected FILE or FILE=STRENGTH, got {part[:60]!r}") from None
+    return tuple(found)

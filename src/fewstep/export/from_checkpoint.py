@@ -5,24 +5,31 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from fewstep.engine.backends.torch.generation import Generation
 from fewstep.engine.bundle_manifest import Contract
-from fewstep.engine.reading.regular_file import open_folder, read_regular
+from fewstep.engine.checks import flag, real, sequence, whole
 from fewstep.errors import InputError
-from fewstep.export.checkpoints.folder import read_folder
+from fewstep.export.checkpoints.opening import open_checkpoint
 from fewstep.export.checkpoints.published import Checkpoint
 from fewstep.export.detect import detect
 from fewstep.export.export import Export
 from fewstep.export.families.family import Family, Networks, Size
+from fewstep.export.lora.fuse import fuse
+from fewstep.export.lora.read_lora import read_lora
 from fewstep.export.published import Source, contract_of, export_family
 from fewstep.export.tokenizer import read_tokenizer
 
 MAX_LICENSE = 1 << 20
 LICENSES = ("LICENSE", "LICENSE.md", "LICENSE.txt")
 MAX_NAME = 64
+MAX_SIDE = 1 << 16
+MAX_LORAS = 64
+MAX_STRENGTH = 1e3
+DENOISERS = ("unet", "transformer")
 Progress = Callable[[str], None]
 
 
@@ -51,55 +58,96 @@ class Opened:
         )
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """How a checkpoint is to be opened.
+
+    family: what it was distilled for, where its files do not say. size: of the image (H, W), by default the one it was
+    trained at. variant: of a folder's weights, such as "fp16". denoiser: a single file whose UNet or transformer takes
+    the place of the checkpoint's. loras: files, each with its strength. config: the folder of diffusers that a single
+    file has its configurations, schedule and tokenizers from. offline: take a repository from the cache alone.
+    """
+
+    family: str | None = None
+    size: tuple[int, int] | None = None
+    variant: str | None = None
+    denoiser: str | os.PathLike[str] | None = None
+    loras: tuple[tuple[str, float], ...] = ()
+    config: str | os.PathLike[str] | None = None
+    offline: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises InputError for what cannot be: it comes from callers."""
+        if self.size is not None:
+            H, W = (whole("size", side, 1, MAX_SIDE) for side in _listed("size", self.size, 2, 2))
+            object.__setattr__(self, "size", (H, W))
+        pairs = [_listed("loras", pair, 2, 2) for pair in _listed("loras", self.loras, 0, MAX_LORAS)]
+        loras = tuple((str(file), real("strength", strength, -MAX_STRENGTH, MAX_STRENGTH)) for file, strength in pairs)
+        object.__setattr__(self, "loras", loras)
+        flag("offline", self.offline)
+
+
+def _listed(where: str, value: object, low: int, high: int) -> list[Any]:
+    return sequence(where, list(value) if isinstance(value, tuple) else value, low, high)
+
+
 def open_family(
     path: str | os.PathLike[str],
+    wanted: Wanted = Wanted(),
     *,
-    family: str | None = None,
-    size: tuple[int, int] | None = None,
-    variant: str | None = None,
     dtype: torch.dtype = torch.float32,
     progress: Progress | None = None,
 ) -> Opened:
-    """family: where the files do not say it. size: of the image (H, W), by default the one it was trained at.
-
-    Raises InputError naming the file, and what is wrong with it.
-    """
-    checkpoint = read_folder(path, variant)
-    found = detect(checkpoint, family)
+    """Raises InputError naming the file and what is wrong with it, UnknownModelError where there is none."""
+    checkpoint = open_checkpoint(path, variant=wanted.variant, config=wanted.config, offline=wanted.offline)
+    found = detect(checkpoint, wanted.family)
     assert found.published is not None
     roles = [role for role in found.published.networks if role in checkpoint.networks]
-    measured = found.published.measure({role: checkpoint.networks[role] for role in roles}, size)
+    measured = found.published.measure({role: checkpoint.networks[role] for role in roles}, wanted.size)
     tokenizers = {}
     for text in measured.texts:
         if text.tokenizer not in checkpoint.tokenizers:
             raise InputError(f"{checkpoint.path}: {text.tokenizer} is missing, which {found.name} needs")
         tokenizers[text.tokenizer] = read_tokenizer(checkpoint.tokenizers[text.tokenizer])
+    sources = _sources(checkpoint, wanted)
     networks = {}
     for role in roles:
         if progress is not None:
             progress(f"reading {role}")
-        networks[role] = checkpoint.load(role, dtype)
-    source = Source(_name(checkpoint.path, found.name), tokenizers, license=_license(checkpoint.path))
+        networks[role] = sources.get(role, checkpoint).load(role, dtype)
+    fuse(networks, [(read_lora(file, networks), strength) for file, strength in wanted.loras])
+    merged = "".join(f", with {Path(file).name} at {strength:g}" for file, strength in wanted.loras)
+    description = f"{found.name}, exported from a checkpoint{merged}"
+    source = Source(_name(checkpoint.path, found.name), description, tokenizers, license=_license(checkpoint.path))
     return Opened(checkpoint, found, measured, networks, source)
 
 
 def export_published(
     path: str | os.PathLike[str],
     out: str | os.PathLike[str],
+    wanted: Wanted = Wanted(),
     *,
-    family: str | None = None,
-    size: tuple[int, int] | None = None,
-    variant: str | None = None,
     dtype: str = "fp16",
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Export:
     """A published checkpoint into the bundle folder `out`; raises as open_family and export_family do."""
-    opened = open_family(path, family=family, size=size, variant=variant, progress=progress)
+    opened = open_family(path, wanted, progress=progress)
     return export_family(
         opened.family, opened.size, opened.networks, opened.source, out, dtype=dtype, overwrite=overwrite,
         progress=progress,
     )  # fmt: skip
+
+
+def _sources(checkpoint: Checkpoint, wanted: Wanted) -> dict[str, Checkpoint]:
+    """Where networks are read that the checkpoint itself is not to give."""
+    if wanted.denoiser is None:
+        return {}
+    other = open_checkpoint(wanted.denoiser, config=checkpoint.path)
+    roles = [role for role in DENOISERS if role in other.networks]
+    if len(roles) != 1 or other.networks[roles[0]] != checkpoint.networks.get(roles[0]):
+        raise InputError(f"{wanted.denoiser}: expected the denoiser of {checkpoint.path} with other weights")
+    return {roles[0]: other}
 
 
 def _name(path: Path, family: str) -> str:
@@ -109,6 +157,8 @@ def _name(path: Path, family: str) -> str:
 
 
 def _license(path: Path) -> bytes | None:
-    with open_folder(path) as folder:
-        names = [name for name in LICENSES if name in os.listdir(folder)]
-        return read_regular(folder, names[0], MAX_LICENSE, hard_links=True) if names else None
+    """Of a folder that has one, whole in the file."""
+    for name in LICENSES if path.is_dir() else ():
+        if (path / name).is_file() and (path / name).stat().st_size <= MAX_LICENSE:
+            return (path / name).read_bytes()
+    return None

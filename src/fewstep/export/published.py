@@ -46,6 +46,7 @@ class Source:
     """
 
     name: str
+    description: str
     tokenizers: Mapping[str, tuple[bytes, int]]
     classes: tuple[str, ...] = ()
     license: bytes | None = None
@@ -169,7 +170,7 @@ def contract_of(family: Family, size: Size, source: Source) -> Contract:
     schedule = ScheduleContract(family.contract.name, family.contract.default_steps, 1.0, steps)
     return Contract(
         name=source.name,
-        description=f"{family.name}, exported from a checkpoint",
+        description=source.description,
         license=LICENSE,
         latent=LatentSpec(1.0, 0.0),
         image=ImageSpec(W, H, 3, RANGE),
