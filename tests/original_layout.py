@@ -14,6 +14,17 @@ UNET = {"time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "t
         "conv_in": "input_blocks.0.0", "conv_norm_out": "out.0", "conv_out": "out.2"}  # fmt: skip
 Z_IMAGE = {"all_final_layer.2-1": "final_layer", "all_x_embedder.2-1": "x_embedder", ".to_out.0.": ".out.",
            ".norm_q.": ".q_norm.", ".norm_k.": ".k_norm."}  # fmt: skip
+SD3 = {"time_text_embed.timestep_embedder.linear_1": "t_embedder.mlp.0", "time_text_embed.text_embedder.linear_1":
+       "y_embedder.mlp.0", "time_text_embed.timestep_embedder.linear_2": "t_embedder.mlp.2",
+       "time_text_embed.text_embedder.linear_2": "y_embedder.mlp.2", "pos_embed.pos_embed": "pos_embed",
+       "pos_embed.proj": "x_embedder.proj", "norm_out.linear": "final_layer.adaLN_modulation.1"}  # fmt: skip
+SD3_BLOCK = {"attn.norm_q": "x_block.attn.ln_q", "attn.norm_k": "x_block.attn.ln_k",
+             "attn.to_out.0": "x_block.attn.proj",
+             "attn.norm_added_q": "context_block.attn.ln_q", "attn.norm_added_k": "context_block.attn.ln_k",
+             "attn.to_add_out": "context_block.attn.proj", "norm1.linear": "x_block.adaLN_modulation.1",
+             "norm1_context.linear": "context_block.adaLN_modulation.1", "ff.net.0.proj": "x_block.mlp.fc1",
+             "ff.net.2": "x_block.mlp.fc2", "ff_context.net.0.proj": "context_block.mlp.fc1",
+             "ff_context.net.2": "context_block.mlp.fc2"}  # fmt: skip
 CLIP = {"layer_norm1": "ln_1", "layer_norm2": "ln_2", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj",
         "self_attn.out_proj": "attn.out_proj"}  # fmt: skip
 
@@ -94,6 +105,28 @@ def open_clip(module: nn.Module) -> State:
             for ours, theirs in CLIP.items():
                 short = short.replace(ours, theirs)
             out[short] = value
+    return out | {name: torch.cat([parts[key] for key in "qkv"]) for name, parts in fused.items()}
+
+
+def sd3(module: nn.Module, layers: int = 2) -> State:
+    """Of an SD3Transformer2DModel: q, k and v are one matrix, and the last layers have shift before scale."""
+    out: State = {}
+    fused: dict[str, dict[str, Tensor]] = {}
+    for name, value in module.state_dict().items():
+        stem, _, leaf = name.rpartition(".")
+        if found := re.fullmatch(r"transformer_blocks\.(\d+)\.attn\.(?:to_([qkv])|add_([qkv])_proj)", stem):
+            block = "context_block" if found[3] else "x_block"
+            fused.setdefault(f"joint_blocks.{found[1]}.{block}.attn.qkv.{leaf}", {})[found[2] or found[3]] = value
+            continue
+        if stem in ("norm_out.linear", f"transformer_blocks.{layers - 1}.norm1_context.linear"):
+            scale, shift = value.chunk(2)
+            value = torch.cat([shift, scale])
+        if found := re.fullmatch(r"transformer_blocks\.(\d+)\.(.*)", stem):
+            out[f"joint_blocks.{found[1]}.{SD3_BLOCK[found[2]]}.{leaf}"] = value
+        elif name in SD3:
+            out[SD3[name]] = value
+        else:
+            out[f"{SD3.get(stem, 'final_layer.linear' if stem == 'proj_out' else stem)}.{leaf}"] = value
     return out | {name: torch.cat([parts[key] for key in "qkv"]) for name, parts in fused.items()}
 
 

@@ -1,13 +1,13 @@
 """Single files: networks saved under their original names load to the same weights."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import original_layout as original
 import pytest
 import torch
 from original_layout import State, under
-from published_folders import tiny, write_network, write_sd, write_sdxl
+from published_folders import change, tiny, write_network, write_sd, write_sdxl
 from safetensors.torch import save_file
 from torch import nn
 
@@ -87,13 +87,20 @@ def test_a_unet_alone_is_known_as_such(tmp_path: Path, names: str) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["", UNET])
-def test_z_image_loads_from_one_file(tmp_path: Path, prefix: str) -> None:
-    saved = write_network(tmp_path / "config", "transformer", tiny("z_image_turbo.transformer"))
-    (tmp_path / "config" / "model_index.json").write_text(
-        '{"_class_name": "ZImagePipeline", "transformer": ["diffusers", "ZImageTransformer2DModel"]}'
-    )
-    save_file(under(prefix, original.z_image(saved)), tmp_path / "z.safetensors")
-    found = read_single_file(tmp_path / "z.safetensors", tmp_path / "config")
+@pytest.mark.parametrize(
+    ("pipeline", "name", "renamed"),
+    [
+        ("ZImagePipeline", "z_image_turbo.transformer", original.z_image),
+        ("StableDiffusion3Pipeline", "sd35_turbo.transformer", original.sd3),
+    ],
+)
+def test_a_transformer_loads_from_one_file(
+    tmp_path: Path, pipeline: str, name: str, renamed: Callable[[nn.Module], State], prefix: str
+) -> None:
+    saved = write_network(tmp_path / "config", "transformer", tiny(name))
+    change(tmp_path / "config" / "model_index.json", _class_name=pipeline)
+    save_file(under(prefix, renamed(saved)), tmp_path / "x.safetensors")
+    found = read_single_file(tmp_path / "x.safetensors", tmp_path / "config")
     assert same(found.load("transformer", torch.float32), saved)
 
 
