@@ -18,6 +18,7 @@ ROOT = TESTS.parent
 FOLDER = ROOT / "runtime/fuzz/corpus/program"
 OPERATIONS: dict[str, Any] = run_path(str(TESTS / "runtime/test_plan_ops.py"))
 LAUNCHES: dict[str, Any] = run_path(str(TESTS / "runtime/test_plan_launches.py"))
+LIBRARY: dict[str, Any] = run_path(str(TESTS / "runtime/test_plan_library.py"))
 IMAGES = ({"cubin": "cubin"}, {"ptx": "text"})
 
 
@@ -84,7 +85,7 @@ def seeds() -> dict[str, bytes]:
     drafts: dict[str, Draft] = {case.op: case.draft() for case in OPERATIONS["CASES"]} | {
         "network": network(), "generation": generation(), "moving": moving(), "weights": weights(),
         "launches": launches(), "architectures": draft(image(sizes, shared=32), both, [90, 120]),
-        "tensormap": draft(image([128, 8]), [copied]),
+        "tensormap": draft(image([128, 8]), [copied]), "library": LIBRARY["plan"](),
     }  # fmt: skip
     return {name: made.bytes() for name, made in drafts.items()}
 

@@ -1,12 +1,14 @@
 """Runs a program by its launches, in Triton's interpreter, over the arena that its plan gives it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from run_program import Machine
 from torch import Tensor
+from torch.nn.functional import gelu
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 from fewstep.export.lower.cuda.describe import Bound, Target
@@ -17,10 +19,13 @@ from fewstep.export.lower.program import Program, Stage
 from fewstep.export.lower.weights import Weight
 
 PROMISE = 16
+ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "": torch.positive, "gelu_tanh": partial(gelu, approximate="tanh"),
+}  # fmt: skip
 
 
-def launched(program: Program, weights: Mapping[str, Weight], arch: int) -> "Launched":
-    described, arranged = with_launches(program, weights, [Target(arch)], _parameters)
+def launched(program: Program, weights: Mapping[str, Weight], arch: int, matmul: str = "triton") -> "Launched":
+    described, arranged = with_launches(program, weights, [Target(arch)], _parameters, matmul)
     return Launched(plan_memory(described), arranged)
 
 
@@ -41,6 +46,9 @@ class Launched(Machine):
         for op in stage.ops:
             assert op.launches, op
             for launch in op.launches:
+                if "library" in launch:
+                    self._product(launch, row, step)
+                    continue
                 bound = launch["bound"]
                 args = dict(bound.launch.args)
                 for param in launch["params"]:
@@ -48,6 +56,14 @@ class Launched(Machine):
                 if bound.step is not None:
                     args[bound.step] = step
                 replace(bound.launch, args=args).run()
+
+    def _product(self, launch: Mapping[str, Any], row: int, step: int) -> None:
+        a, b, y = (self._tensor(launch[key], row, step) for key in ("a", "b", "y"))
+        made = launch["scale"] * (a.float() @ b.float())
+        if launch["bias"] is not None:
+            made += self._tensor(launch["bias"], row, step).float()
+        assert self._tensor(launch["workspace"], row, step).fill_(255).is_contiguous()
+        y.copy_(ACTIVATIONS[launch["activation"]](made))
 
     def _bound(self, described: Any, index: int, row: int, step: int) -> Any:
         tensor = self._tensor(index, row, step)

@@ -101,6 +101,7 @@ def test_compile_and_inspect(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (["compile", "toons16", "-o", "plan.bin"], 2, "output: expected a file that ends in .fsp"),
         (["compile", "toons16", "-o", "{new}", "--sm", "90"], 2, "sm: expected with --device cuda alone"),
         (["compile", "toons16", "-o", "{new}", "--ptx"], 2, "ptx: expected with --device cuda alone"),
+        (["compile", "toons16", "-o", "{new}", "--matmul", "cublaslt"], 2, "matmul: expected with --device cuda alone"),
         (["compile", "toons16", "-o", "{new}", "--steps", "1;2"], 2, "steps: expected whole numbers with commas"),
         (["compile", "toons16", "-o", "{new}", "--steps", "1,1"], 2, "steps: expected each once, got [1, 1]"),
         (

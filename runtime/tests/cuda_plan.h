@@ -79,6 +79,18 @@ class PlanBuilder {
     return op("step", 64,
               {ptr(x), ptr(row), whole("i64", 0), whole("i32", kCount), param("step", -1), real, whole("u1", 1)});
   }
+  // By cuBLASLt, on every architecture.
+  fewstep::Op product(const fewstep::LibraryProduct& product) {
+    fewstep::Op op;
+    op.kind = op.name = "matmul";
+    for (const std::int64_t architecture : plan_.architectures) {
+      fewstep::Launch launch;
+      launch.architecture = architecture;
+      launch.product = product;
+      op.launches.push_back(launch);
+    }
+    return op;
+  }
   static fewstep::Param param(const std::string& kind, std::int32_t value) {
     fewstep::Param made;
     made.kind = kind;
@@ -140,7 +152,40 @@ struct Generation {
   }
 };
 
-inline Generation make_generation(std::vector<std::int64_t> architectures = {80, 90}, std::int64_t ptx = 0) {
+// The same by products of cuBLASLt, where the sums of a Generation are such: of rows by the identity.
+inline void with_products(PlanBuilder& build, const Generation& made) {
+  fewstep::Plan& plan = build.plan();
+  Numbers ones(kCount * kCount);
+  for (std::size_t k = 0; k < kCount; ++k) ones[k * kCount + k] = 1;
+  const std::int32_t identity = build.weight(ones);
+  plan.values[static_cast<std::size_t>(identity)].shape = {kCount, kCount};
+  plan.values[static_cast<std::size_t>(identity)].strides = {kCount, 1};
+  const auto row = [&](std::int32_t of) {
+    fewstep::Value value = plan.values[static_cast<std::size_t>(of)];
+    value.shape = {1, kCount};
+    value.strides = {kCount, 1};
+    return build.value(value);
+  };
+  const std::int32_t workspace =
+      build.value({.dtype = fewstep::Dtype::u8, .shape = {1000}, .strides = {1}, .buffer = build.buffer(1000)});
+  const std::int32_t copy = build.floats(kCount);
+  for (fewstep::Stage& stage : plan.stages) {
+    std::vector<fewstep::Op>& ops = stage.ops;
+    const auto param = [&](std::size_t op, std::size_t index) { return ops[op].launches[0].params[index].value; };
+    if (stage.name == "start") {
+      ops[0] = build.product({.a = row(param(0, 0)), .b = identity, .bias = param(0, 1), .y = row(param(0, 2))});
+    } else if (stage.name == "step") {
+      const std::int32_t moving = row(param(1, 1)), s = param(1, 0);
+      ops[1] = build.add(s, copy, s);
+      ops.insert(ops.begin(), build.product({.a = moving, .b = identity, .y = row(copy), .workspace = workspace}));
+    } else if (stage.name == "finish") {
+      ops[0] = build.product({.a = row(param(0, 0)), .b = identity, .y = row(made.out), .scale = 2});
+    }
+  }
+}
+
+inline Generation make_generation(std::vector<std::int64_t> architectures = {80, 90}, std::int64_t ptx = 0,
+                                  bool has_products = false) {
   PlanBuilder build(std::move(architectures), ptx);
   fewstep::Plan& plan = build.plan();
   Generation made;
@@ -170,6 +215,7 @@ inline Generation make_generation(std::vector<std::int64_t> architectures = {80,
   plan.outputs = {{"out", made.out}, {"twice", made.twice}};
   plan.schedule = fewstep::ScheduleTable{
       .counts = {{1, 0}, {2, 1}}, .rows = 3, .tau = {made.tau_value, -1}, .coefficients = {}, .scales = {}};
+  if (has_products) with_products(build, made);
   made.plan = std::make_shared<const fewstep::Plan>(std::move(plan));
   return made;
 }
@@ -184,7 +230,8 @@ inline Numbers read_floats(fewstep::Device& device, std::int32_t value, std::siz
 
 // A device that was handed its schedule, as a Program does.
 inline std::unique_ptr<fewstep::Device> open(const Generation& made, bool graph = true) {
-  auto device = fewstep::make_cuda_device(made.plan, {.index = 0, .driver = FAKE_CUDA, .graph = graph});
+  auto device =
+      fewstep::make_cuda_device(made.plan, {.index = 0, .driver = FAKE_CUDA, .blaslt = FAKE_CUDA, .graph = graph});
   device->write(made.tau_value, bytes_of(made.tau));
   device->prepare();
   return device;

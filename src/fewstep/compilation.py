@@ -36,6 +36,7 @@ def compile_plan(
     device: str = "cpu",
     architectures: Sequence[int] = (90,),
     ptx: bool = False,
+    matmul: str = "triton",
     steps: Sequence[int] = (),
     batch: int = 1,
     precision: str = "float32",
@@ -47,16 +48,17 @@ def compile_plan(
     """Write the plan of a model.
 
     model: as fewstep.load takes it. architectures: of the GPU, 90 for sm_90. ptx: whether it also holds PTX of sm_80,
-    which the driver compiles for later ones. steps: of those the model was distilled for, none for all. batch: images
-    of one run. precision: of weights and, on a GPU, of what lies between operations. processes: how many compile
-    kernels at a time, one a core unless given; they are spawned, so a script calls this from under
-    `if __name__ == "__main__"`. progress: told what is being done. checkpoint: how a published one is opened, as
-    fewstep.load takes it; such a one is exported first.
+    which the driver compiles for later ones. matmul: triton, or on a GPU cublaslt for the plain products that it
+    takes. steps: of those the model was distilled for, none for all. batch: images of one run. precision: of weights
+    and, on a GPU, of what lies between operations. processes: how many compile kernels at a time, one a core unless
+    given; they are spawned, so a script calls this from under `if __name__ == "__main__"`. progress: told what is being
+    done. checkpoint: how a published one is opened, as fewstep.load takes it; such a one is exported first.
 
     Raises ContractError for settings the model has not, LoweringError for an operation that plans have not, OutputError
     if there is a file already or it cannot be written.
     """
     choice("device", device, ("cpu", "cuda"))
+    choice("matmul", matmul, ("triton", "cublaslt") if device == "cuda" else ("triton",))
     choice("precision", precision, PRECISIONS)
     whole("batch", batch, 1, MAX_BATCH)
     for where, given in (("steps", steps), ("architectures", architectures)):
@@ -82,6 +84,7 @@ def compile_plan(
         precision=precision,
         processes=processes,
         progress=tell,
+        matmul=matmul,
     )
     tell("writing")
     write_plan(path, program, {**weights, **_carried(bundle)})

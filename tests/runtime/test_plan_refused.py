@@ -83,7 +83,7 @@ NETWORK: list[tuple[dict[str, Any], str]] = [
     ({"certificate": None}, "certificate: expected an object, got null"),
     ({"schedule": None}, "schedule: expected an object, got null"),
     ({"stages/0/ops/0/op": "fft"}, 'ops\\[0\\]: "a map": operation "fft" is not .* onnxruntime backend'),
-    ({"stages/0/ops/0/launches": [{}]}, "expected either"),
+    ({"stages/0/ops/0/launches": [{}]}, 'expected one of "cubin", "ptx" and "library"'),
     ({"stages/0/ops/0/inputs/1": None}, "expected an integer from 0"),
     ({"stages/0/ops/0/outputs/0": None}, "expected an integer from 0"),
     ({"stages/0/ops/0/outputs": []}, "expected at least 1 values, got 0"),

@@ -26,10 +26,10 @@ constexpr std::int64_t kBounds[] = {
     256,       257,       1024,      1025,      1056,      4096,  65535,      65536, 1 << 20, 2147483647, 2147483648,
     1LL << 32, 1LL << 39, 1LL << 40, 1LL << 62, kMost - 1, kMost, -kMost - 1, 127,   128};
 constexpr double kReals[] = {0.0, -1.0, 0.5, 1e-40, 1e38, -1e300, 2147483648.0};
-constexpr std::string_view kWords[] = {"",        "f32",        "f16",       "i64",    "i32",  "u8",          "ptr",
-                                       "scratch", "i8",         "u64",       "fp16",   "step", "tensormap",   "map",
-                                       "softmax", "reduce",     "attention", "matmul", "silu", "gelu",        "max",
-                                       "network", "modulation", "start",     "finish", "cuda", "value_first", "cpu"};
+constexpr std::string_view kWords[] = {
+    "",     "f32",     "f16",        "i64",   "i32",     "u8",     "ptr",         "scratch", "i8",       "u64",
+    "fp16", "step",    "tensormap",  "map",   "softmax", "reduce", "attention",   "matmul",  "silu",     "gelu",
+    "max",  "network", "modulation", "start", "finish",  "cuda",   "value_first", "cpu",     "cublaslt", "gelu_tanh"};
 
 // A value of the program, and the key of the nearest member that it lies in.
 struct Node {

@@ -1,8 +1,11 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
+#include <vector>
 
+#include "matrix.h"
 #include "oracle/addresses.h"
 #include "oracle/oracle.h"
 #include "plan/image.h"
@@ -10,6 +13,7 @@
 namespace oracle {
 namespace {
 
+using fewstep::Dtype;
 using fewstep::Launch;
 using fewstep::Param;
 using fewstep::Plan;
@@ -52,7 +56,58 @@ void check_tensormap(const Plan& plan, const Param& param) {
   require((last + 1) * map.elem_size <= room);
 }
 
-void check_launch(const Plan& plan, const Launch& launch) {
+// That a library's three steps lead to every element where the view has it, which is within its buffer.
+fewstep::Matrix check_matrix(const Plan& plan, std::int32_t index) {
+  const fewstep::Value& value = value_of(plan, index);
+  require(value.dtype == Dtype::f32 || value.dtype == Dtype::f16 || value.dtype == Dtype::bf16);
+  const std::optional<fewstep::Matrix> found = fewstep::matrix_of(value);
+  require(found.has_value());
+  const auto [rows, columns, leading, batch, distance, is_row_major] = *found;
+  const auto is_step = [&](std::size_t axis, Wide step) {
+    return value.shape[axis] == 1 || value.strides[axis] == step;
+  };
+  std::size_t axis = value.shape.size() - 1;
+  require(value.shape[axis] == columns && is_step(axis, is_row_major ? 1 : leading));
+  --axis;
+  require(value.shape[axis] == rows && is_step(axis, is_row_major ? leading : 1));
+  Wide count = 1;
+  while (axis-- > 0) {
+    require(is_step(axis, count * distance));
+    count *= value.shape[axis];
+  }
+  require(count == batch && leading >= (is_row_major ? columns : rows));
+  for (const std::int64_t size : {rows, columns, batch}) require(size <= 2147483647);
+  return *found;
+}
+
+void check_product(const Plan& plan, const fewstep::Op& op, const fewstep::LibraryProduct& product) {
+  require(op.kind == "matmul" && product.a == op.inputs[0] && product.b == op.inputs[1] && product.y == op.outputs[0]);
+  require(op.inputs.size() < 3 ? product.bias < 0 : product.bias == op.inputs[2]);
+  for (std::size_t i = 3; i < op.inputs.size(); ++i) require(op.inputs[i] < 0);
+  const fewstep::Matrix a = check_matrix(plan, product.a), b = check_matrix(plan, product.b);
+  const fewstep::Matrix y = check_matrix(plan, product.y);
+  require(y.is_row_major && a.rows == y.rows && a.columns == b.rows && b.columns == y.columns);
+  require(a.batch == y.batch && b.batch == y.batch);
+  const Dtype type = value_of(plan, product.a).dtype, made = value_of(plan, product.y).dtype;
+  require(value_of(plan, product.b).dtype == type && (made == type || made == Dtype::f32));
+  if (product.bias >= 0) {
+    const fewstep::Value& bias = value_of(plan, product.bias);
+    require(bias.dtype == made && bias.shape == std::vector<std::int64_t>{y.columns} && bias.row == 0 &&
+            bias.step == 0);
+    require(y.columns == 1 || bias.strides[0] == 1);
+  }
+  if (product.workspace < 0) return;
+  const fewstep::Value& workspace = value_of(plan, product.workspace);
+  require(workspace.buffer >= 0 && workspace.dtype == fewstep::Dtype::u8 && workspace.shape.size() == 1);
+  require(workspace.shape[0] <= 64 << 20 && workspace.row == 0 && workspace.step == 0);
+  require(workspace.shape[0] == 1 || workspace.strides[0] == 1);
+}
+
+void check_launch(const Plan& plan, const fewstep::Op& op, const Launch& launch) {
+  if (launch.product) {
+    require(std::count(plan.architectures.begin(), plan.architectures.end(), launch.architecture) > 0);
+    return check_product(plan, op, *launch.product);
+  }
   require(launch.is_ptx ? launch.architecture == plan.ptx
                         : std::count(plan.architectures.begin(), plan.architectures.end(), launch.architecture) > 0);
   require(launch.threads >= 32 && launch.threads <= 1024 && launch.threads % 32 == 0);
@@ -86,7 +141,7 @@ void check_launches(const Plan& plan) {
   for (const fewstep::Stage& stage : plan.stages) {
     for (const fewstep::Op& op : stage.ops) {
       require(plan.device == "cuda" || op.launches.empty());
-      for (const Launch& launch : op.launches) check_launch(plan, launch);
+      for (const Launch& launch : op.launches) check_launch(plan, op, launch);
       const bool has_ptx = std::any_of(op.launches.begin(), op.launches.end(), std::mem_fn(&Launch::is_ptx));
       require(plan.ptx == 0 || has_ptx);
       for (const std::int64_t architecture : plan.architectures) {

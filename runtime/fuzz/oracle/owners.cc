@@ -72,6 +72,7 @@ class Runs {
       std::vector<std::int32_t> written = op.outputs;
       for (const fewstep::Launch& launch : op.launches) {
         for (const fewstep::Param& param : launch.params) written.push_back(param.value);
+        if (launch.product) written.push_back(launch.product->workspace);
       }
       for (const std::int32_t value : written) write(value);
       for (const std::int32_t value : written) require(holds(value));

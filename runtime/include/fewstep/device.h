@@ -32,7 +32,8 @@ std::unique_ptr<Device> make_cpu_device(std::shared_ptr<const Plan> plan, const 
 struct CudaOptions {
   int index = 0;
   std::string driver = "libcuda.so.1";
-  bool graph = true;  // false: launch one by one
+  std::string blaslt = "";  // cuBLASLt, for plans that use it; empty: libcublasLt.so.13, or .12
+  bool graph = true;        // false: launch one by one
 };
 std::unique_ptr<Device> make_cuda_device(std::shared_ptr<const Plan> plan, const CudaOptions& options);
 

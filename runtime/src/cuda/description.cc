@@ -39,6 +39,7 @@ std::string describe_device(const Described& device) {
       .add("pinned", device.inputs.bytes() + device.outputs.bytes())
       .add("modules", device.stages.modules().count())
       .add("compiled_by_driver", device.stages.modules().compiled())
+      .add("library_products", device.stages.library_products())
       .add("launches", launches.json())
       .add("input_copies", device.inputs.copies())
       .add("output_copies", device.outputs.copies())

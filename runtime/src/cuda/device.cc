@@ -82,14 +82,14 @@ class CudaDevice final : public Device {
 
  private:
   struct Parts {
-    Parts(const Context& context, const Plan& plan, bool graph)
+    Parts(const Context& context, const Plan& plan, const CudaOptions& options)
         : architecture(choose_architecture(plan, context)),
           stream(context),
           addresses(stream, plan),
           inputs(context, plan, addresses, written(plan), "the inputs"),
           outputs(context, plan, addresses, read_back(plan), "the outputs"),
-          stages(context, plan, addresses, architecture),
-          runs(stream, stages, plan, graph) {}
+          stages(stream, plan, addresses, architecture, options.blaslt),
+          runs(stream, stages, plan, options.graph) {}
 
     Architecture architecture;
     Stream stream;
@@ -101,7 +101,7 @@ class CudaDevice final : public Device {
 
   std::unique_ptr<Parts> make_parts(const CudaOptions& options) const {
     const Context::Current current(context_);
-    return std::make_unique<Parts>(context_, *plan_, options.graph);
+    return std::make_unique<Parts>(context_, *plan_, options);
   }
 
   template <typename F>

@@ -4,15 +4,16 @@
 
 namespace fewstep::cuda {
 
-Stages::Stages(const Context& context, const Plan& plan, const Addresses& addresses, const Architecture& architecture)
-    : modules_(context, plan) {
+Stages::Stages(Stream& stream, const Plan& plan, const Addresses& addresses, const Architecture& architecture,
+               const std::string& blaslt)
+    : stream_(stream), plan_(plan), blaslt_path_(blaslt), modules_(stream.context(), plan) {
   for (const Stage& stage : plan.stages) {
     Part& part = parts_.emplace_back(Part{stage.name, stage.steps, {}});
     for (const Op& op : stage.ops) {
       bool launched = false;
       for (const Launch& launch : op.launches) {
         if (!architecture.has(launch)) continue;
-        part.launches.emplace_back(context.driver(), launch, modules_.function(launch), addresses);
+        add(part, op, launch, addresses);
         launched = true;
       }
       if (!launched) {
@@ -26,6 +27,16 @@ Stages::Stages(const Context& context, const Plan& plan, const Addresses& addres
   }
 }
 
+void Stages::add(Part& part, const Op& op, const Launch& launch, const Addresses& addresses) {
+  if (!launch.product) {
+    part.launches.emplace_back(PreparedLaunch(stream_.driver(), launch, modules_.function(launch), addresses));
+    return;
+  }
+  if (blaslt_ == nullptr) blaslt_ = std::make_unique<Blaslt>(stream_, blaslt_path_);
+  part.launches.emplace_back(PreparedProduct(*blaslt_, plan_, op, *launch.product, addresses));
+  ++library_products_;
+}
+
 std::int64_t Stages::times(const Part& part, std::int64_t steps) {
   if (part.name == "tables") return 0;
   if (part.name == "modulation") return part.steps == steps ? 1 : 0;
@@ -34,13 +45,14 @@ std::int64_t Stages::times(const Part& part, std::int64_t steps) {
 
 void Stages::enqueue_tables(Stream& stream) {
   if (tables_ == nullptr) return;
-  for (PreparedLaunch& launch : tables_->launches) launch.enqueue(stream, {});
+  for (auto& launch : tables_->launches) std::visit([&](auto& one) { one.enqueue(stream, {}); }, launch);
 }
 
 void Stages::enqueue(Stream& stream, std::int64_t steps, std::int64_t first_row) {
   for (Part& part : parts_) {
     for (std::int64_t i = 0; i < times(part, steps); ++i) {
-      for (PreparedLaunch& launch : part.launches) launch.enqueue(stream, {.row = first_row + i, .step = i});
+      const Moment moment{.row = first_row + i, .step = i};
+      for (auto& launch : part.launches) std::visit([&](auto& one) { one.enqueue(stream, moment); }, launch);
     }
   }
 }

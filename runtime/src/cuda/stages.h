@@ -1,18 +1,23 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "cuda/architecture.h"
 #include "cuda/launch.h"
+#include "cuda/product.h"
 
 namespace fewstep::cuda {
 
 // A plan's stages as launches for one architecture.
 class Stages {
  public:
-  Stages(const Context& context, const Plan& plan, const Addresses& addresses, const Architecture& architecture);
+  // blaslt: the path of cuBLASLt, opened if one of the launches is its.
+  Stages(Stream& stream, const Plan& plan, const Addresses& addresses, const Architecture& architecture,
+         const std::string& blaslt);
 
   bool has_tables() const noexcept { return tables_ != nullptr; }
   void enqueue_tables(Stream& stream);
@@ -20,19 +25,26 @@ class Stages {
   void enqueue(Stream& stream, std::int64_t steps, std::int64_t first_row);
   std::int64_t launches(std::int64_t steps) const;  // of a run
   const Modules& modules() const noexcept { return modules_; }
+  std::int64_t library_products() const noexcept { return library_products_; }
 
  private:
   struct Part {
     std::string name;
     std::int64_t steps;
-    std::vector<PreparedLaunch> launches;
+    std::vector<std::variant<PreparedLaunch, PreparedProduct>> launches;
   };
 
+  void add(Part& part, const Op& op, const Launch& launch, const Addresses& addresses);
   static std::int64_t times(const Part& part, std::int64_t steps);
 
+  Stream& stream_;
+  const Plan& plan_;
+  const std::string blaslt_path_;
   Modules modules_;
+  std::unique_ptr<Blaslt> blaslt_;
   std::vector<Part> parts_;
   Part* tables_ = nullptr;
+  std::int64_t library_products_ = 0;
 };
 
 }  // namespace fewstep::cuda

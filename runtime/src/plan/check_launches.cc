@@ -9,6 +9,7 @@
 #include "plan/checked.h"
 #include "plan/fields.h"
 #include "plan/image.h"
+#include "plan/library_product.h"
 #include "plan/utf8.h"
 
 namespace fewstep {
@@ -69,13 +70,14 @@ void check_tensormap(const Place& place, const Plan& plan, const Param& param) {
 
 class Launches {
  public:
-  explicit Launches(const Plan& plan) : plan_(plan) {}
+  explicit Launches(const Plan& plan) : plan_(plan), named_(named_buffers(plan)) {}
 
-  void check(const Place& place, const Launch& launch) {
+  void check(const Place& place, const Op& op, const Launch& launch) {
     const auto limits = limits_of(launch.architecture);
     if (!limits || !is_of_plan(launch)) {
       place.fail("architecture " + std::to_string(launch.architecture) + " is none of the plan's");
     }
+    if (launch.product) return check_library_product(place, plan_, op, *launch.product, named_);
     if (launch.threads > kMostThreads || launch.threads % kWarp != 0) {
       place.fail("expected threads in whole warps, at most 1024, got " + std::to_string(launch.threads));
     }
@@ -145,6 +147,7 @@ class Launches {
   }
 
   const Plan& plan_;
+  std::vector<bool> named_;  // buffers
   std::map<std::tuple<std::int32_t, bool, std::string>, ImageKernel> kernels_;
 };
 
@@ -155,7 +158,7 @@ void check_op(const Place& place, const Plan& plan, const Op& op, Launches& laun
     if (!op.launches.empty()) list.fail("expected none in a plan for a CPU");
     return;
   }
-  for (std::size_t i = 0; i < op.launches.size(); ++i) launches.check(Place(list, i), op.launches[i]);
+  for (std::size_t i = 0; i < op.launches.size(); ++i) launches.check(Place(list, i), op, op.launches[i]);
   for (const std::int64_t architecture : plan.architectures) {
     const auto is_for = [&](const Launch& launch) { return !launch.is_ptx && launch.architecture == architecture; };
     if (std::none_of(op.launches.begin(), op.launches.end(), is_for)) {

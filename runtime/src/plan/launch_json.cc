@@ -73,13 +73,36 @@ Param param(const Place& place, const Json& json, const Plan& plan) {
   return out;
 }
 
+LibraryProduct product(Fields& fields, const Plan& plan) {
+  const auto index = [&](std::string_view key, bool nullable) {
+    return read_index(Place(fields.place(), key), fields.take(key), plan, nullable);
+  };
+  LibraryProduct out;
+  out.a = index("a", false);
+  out.b = index("b", false);
+  out.bias = index("bias", true);
+  out.y = index("y", false);
+  out.workspace = index("workspace", true);
+  out.scale = real(Place(fields.place(), "scale"), fields.take("scale"));
+  out.activation = fields.text("activation", 16);
+  return out;
+}
+
 }  // namespace
 
 Launch read_launch(const Place& place, const Json& json, const Plan& plan) {
   Fields fields(place, json);
   Launch out;
+  if (const Json* library = fields.take_if("library")) {
+    const Place here(place, "library");
+    if (text(here, *library, 16) != "cublaslt") here.fail("expected \"cublaslt\"");
+    out.architecture = fields.integer("architecture", 0, 999);
+    out.product = product(fields, plan);
+    fields.done();
+    return out;
+  }
   const Json *cubin = fields.take_if("cubin"), *ptx = fields.take_if("ptx");
-  if ((cubin == nullptr) == (ptx == nullptr)) place.fail("expected either \"cubin\" or \"ptx\"");
+  if ((cubin == nullptr) == (ptx == nullptr)) place.fail("expected one of \"cubin\", \"ptx\" and \"library\"");
   out.is_ptx = ptx != nullptr;
   const Place image(place, out.is_ptx ? "ptx" : "cubin");
   out.image = find_weight(image, text(image, out.is_ptx ? *ptx : *cubin, kMostNode), plan);

@@ -22,6 +22,9 @@ void each_buffer(const Plan& plan, const Op& op, F&& visit) {
   for (const std::int32_t index : op.outputs) value(index);
   for (const Launch& launch : op.launches) {
     for (const Param& param : launch.params) value(param.value);
+    if (!launch.product) continue;
+    const LibraryProduct& product = *launch.product;
+    for (const std::int32_t index : {product.a, product.b, product.bias, product.y, product.workspace}) value(index);
   }
 }
 

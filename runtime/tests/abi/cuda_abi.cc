@@ -1,78 +1,46 @@
 // Compiled, never run: what src/cuda/abi.h and functions.h declare anew is what the driver's own header says.
 #include <cuda.h>
 
-#include <cstddef>
-#include <iterator>
-#include <type_traits>
-
+#include "abi/same.h"
 #include "cuda/functions.h"
 
-namespace ours = fewstep::cuda;
-
-template <typename>
-struct Signature;
-template <typename R, typename... A>
-struct Signature<R (*)(A...)> {
-  static constexpr std::size_t sizes[] = {sizeof(A)..., sizeof(R)};
-  static constexpr bool pointers[] = {std::is_pointer_v<A>..., false};
-};
-
-// As many parameters, each of the same size and a pointer or none.
-template <typename Ours, typename Theirs>
-constexpr bool agree() {
-  using A = Signature<Ours>;
-  using B = Signature<Theirs>;
-  if (std::size(A::sizes) != std::size(B::sizes)) return false;
-  for (std::size_t i = 0; i < std::size(A::sizes); ++i) {
-    if (A::sizes[i] != B::sizes[i] || A::pointers[i] != B::pointers[i]) return false;
-  }
-  return true;
-}
-
-#define SAME_FUNCTION(member, function) \
-  static_assert(agree<decltype(ours::Functions::member), decltype(&function)>(), #function)
-#define SAME_FIELD(type, field, theirs, theirs_field) \
-  static_assert(offsetof(ours::type, field) == offsetof(theirs, theirs_field), #theirs_field)
-#define SAME_VALUE(constant, theirs) \
-  static_assert(static_cast<int>(ours::constant) == static_cast<int>(theirs), #theirs)
-
-SAME_FUNCTION(init, cuInit);
-SAME_FUNCTION(driver_get_version, cuDriverGetVersion);
-SAME_FUNCTION(get_error_name, cuGetErrorName);
-SAME_FUNCTION(device_get, cuDeviceGet);
-SAME_FUNCTION(device_get_name, cuDeviceGetName);
-SAME_FUNCTION(device_get_attribute, cuDeviceGetAttribute);
-SAME_FUNCTION(primary_retain, cuDevicePrimaryCtxRetain);
-SAME_FUNCTION(primary_release, cuDevicePrimaryCtxRelease);
-SAME_FUNCTION(push_current, cuCtxPushCurrent);
-SAME_FUNCTION(pop_current, cuCtxPopCurrent);
-SAME_FUNCTION(mem_get_info, cuMemGetInfo);
-SAME_FUNCTION(mem_alloc, cuMemAlloc);
-SAME_FUNCTION(mem_free, cuMemFree);
-SAME_FUNCTION(mem_alloc_async, cuMemAllocAsync);
-SAME_FUNCTION(mem_free_async, cuMemFreeAsync);
-SAME_FUNCTION(mem_host_alloc, cuMemHostAlloc);
-SAME_FUNCTION(mem_free_host, cuMemFreeHost);
-SAME_FUNCTION(copy_to_device, cuMemcpyHtoDAsync);
-SAME_FUNCTION(copy_to_host, cuMemcpyDtoHAsync);
-SAME_FUNCTION(copy_2d, cuMemcpy2DAsync);
-SAME_FUNCTION(module_load_data, cuModuleLoadDataEx);
-SAME_FUNCTION(module_unload, cuModuleUnload);
-SAME_FUNCTION(module_get_function, cuModuleGetFunction);
-SAME_FUNCTION(func_get_attribute, cuFuncGetAttribute);
-SAME_FUNCTION(func_set_attribute, cuFuncSetAttribute);
-SAME_FUNCTION(launch_kernel, cuLaunchKernelEx);
-SAME_FUNCTION(tensor_map_encode, cuTensorMapEncodeTiled);
-SAME_FUNCTION(stream_create, cuStreamCreate);
-SAME_FUNCTION(stream_destroy, cuStreamDestroy);
-SAME_FUNCTION(stream_synchronize, cuStreamSynchronize);
-SAME_FUNCTION(stream_begin_capture, cuStreamBeginCapture);
-SAME_FUNCTION(stream_end_capture, cuStreamEndCapture);
-SAME_FUNCTION(graph_instantiate, cuGraphInstantiateWithFlags);
-SAME_FUNCTION(graph_destroy, cuGraphDestroy);
-SAME_FUNCTION(graph_upload, cuGraphUpload);
-SAME_FUNCTION(graph_launch, cuGraphLaunch);
-SAME_FUNCTION(graph_exec_destroy, cuGraphExecDestroy);
+SAME_FUNCTION(Functions, init, cuInit);
+SAME_FUNCTION(Functions, driver_get_version, cuDriverGetVersion);
+SAME_FUNCTION(Functions, get_error_name, cuGetErrorName);
+SAME_FUNCTION(Functions, device_get, cuDeviceGet);
+SAME_FUNCTION(Functions, device_get_name, cuDeviceGetName);
+SAME_FUNCTION(Functions, device_get_attribute, cuDeviceGetAttribute);
+SAME_FUNCTION(Functions, primary_retain, cuDevicePrimaryCtxRetain);
+SAME_FUNCTION(Functions, primary_release, cuDevicePrimaryCtxRelease);
+SAME_FUNCTION(Functions, push_current, cuCtxPushCurrent);
+SAME_FUNCTION(Functions, pop_current, cuCtxPopCurrent);
+SAME_FUNCTION(Functions, mem_get_info, cuMemGetInfo);
+SAME_FUNCTION(Functions, mem_alloc, cuMemAlloc);
+SAME_FUNCTION(Functions, mem_free, cuMemFree);
+SAME_FUNCTION(Functions, mem_alloc_async, cuMemAllocAsync);
+SAME_FUNCTION(Functions, mem_free_async, cuMemFreeAsync);
+SAME_FUNCTION(Functions, mem_host_alloc, cuMemHostAlloc);
+SAME_FUNCTION(Functions, mem_free_host, cuMemFreeHost);
+SAME_FUNCTION(Functions, copy_to_device, cuMemcpyHtoDAsync);
+SAME_FUNCTION(Functions, copy_to_host, cuMemcpyDtoHAsync);
+SAME_FUNCTION(Functions, copy_2d, cuMemcpy2DAsync);
+SAME_FUNCTION(Functions, module_load_data, cuModuleLoadDataEx);
+SAME_FUNCTION(Functions, module_unload, cuModuleUnload);
+SAME_FUNCTION(Functions, module_get_function, cuModuleGetFunction);
+SAME_FUNCTION(Functions, func_get_attribute, cuFuncGetAttribute);
+SAME_FUNCTION(Functions, func_set_attribute, cuFuncSetAttribute);
+SAME_FUNCTION(Functions, launch_kernel, cuLaunchKernelEx);
+SAME_FUNCTION(Functions, tensor_map_encode, cuTensorMapEncodeTiled);
+SAME_FUNCTION(Functions, stream_create, cuStreamCreate);
+SAME_FUNCTION(Functions, stream_destroy, cuStreamDestroy);
+SAME_FUNCTION(Functions, stream_synchronize, cuStreamSynchronize);
+SAME_FUNCTION(Functions, stream_begin_capture, cuStreamBeginCapture);
+SAME_FUNCTION(Functions, stream_end_capture, cuStreamEndCapture);
+SAME_FUNCTION(Functions, graph_instantiate, cuGraphInstantiateWithFlags);
+SAME_FUNCTION(Functions, graph_destroy, cuGraphDestroy);
+SAME_FUNCTION(Functions, graph_upload, cuGraphUpload);
+SAME_FUNCTION(Functions, graph_launch, cuGraphLaunch);
+SAME_FUNCTION(Functions, graph_exec_destroy, cuGraphExecDestroy);
 
 static_assert(sizeof(ours::EncodedTensorMap) == sizeof(CUtensorMap));
 static_assert(alignof(ours::EncodedTensorMap) >= alignof(CUtensorMap));

@@ -9,13 +9,15 @@
 // 1. What a stream is given happens when the stream is waited for, no sooner, as on a device.
 // 2. Launches are checked against the cubin; add_kernel, step_kernel and sum_kernel are also carried out.
 // 3. Whatever a driver would not forgive, and what is illegal during a capture, is a violation.
-// 4. After an error of the device every call but the context's release returns it.
+// 4. cuBLASLt is in it too, for products of single precision.
+// 5. After an error of the device every call but the context's release returns it.
 namespace fake_cuda {
 
 struct Settings {
   int version = 13000, devices = 1, major = 9, minor = 0, shared = 227 * 1024;
   std::size_t memory = std::size_t{1} << 30;
   bool pools = true;
+  int algorithms = 1, algorithm_state = 0;  // that cuBLASLt finds
 };
 
 struct LaunchRecord {

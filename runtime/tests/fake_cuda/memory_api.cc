@@ -55,7 +55,7 @@ Result copy(const char* function, const Copy2d& rows, const void* stream) {
     s.violate(std::string(function) + ": the device's side is not allocated");
     return kInvalidValue;
   }
-  return submit(*found->second, {.kernel = nullptr, .params = nullptr, .copy = rows});
+  return submit(*found->second, {.kernel = nullptr, .params = nullptr, .copy = rows, .freed = 0, .product = nullptr});
 }
 
 Copy2d linear(std::size_t bytes) {
@@ -108,7 +108,7 @@ FAKE_CUDA_EXPORT Result cuMemFreeAsync(Address address, void* stream) {
     s.violate("cuMemFreeAsync of what was not allocated, or into no stream");
     return kInvalidValue;
   }
-  submit(*found->second, {.kernel = nullptr, .params = nullptr, .copy = {}, .freed = address});
+  submit(*found->second, {.kernel = nullptr, .params = nullptr, .copy = {}, .freed = address, .product = nullptr});
   return result;
 }
 

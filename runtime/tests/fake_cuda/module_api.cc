@@ -194,7 +194,8 @@ FAKE_CUDA_EXPORT Result cuLaunchKernelEx(const LaunchConfig* config, void* funct
   if (const Result result = check_limits(*kernel, *config, cluster); result != 0) return result;
   const std::shared_ptr<Bytes> packed = pack(*kernel, params);
   const bool captured = stream->second->capture != nullptr;
-  const Result result = submit(*stream->second, {.kernel = kernel, .params = packed, .copy = {}});
+  const Result result =
+      submit(*stream->second, {.kernel = kernel, .params = packed, .copy = {}, .freed = 0, .product = nullptr});
   if (result == 0) {
     const unsigned* grid = config->grid;
     s.launches.push_back(

@@ -30,6 +30,7 @@ void State::drop_all() {
   streams.clear();
   graphs.clear();
   executables.clear();
+  library.clear();
   current.clear();
   retained = 0;
   lost = 0;
@@ -124,7 +125,7 @@ long count(const std::string& function) {
 std::size_t live() {
   const State& s = state();
   return s.device_memory.size() + s.host_memory.size() + s.modules.size() + s.streams.size() + s.graphs.size() +
-         s.executables.size() + static_cast<std::size_t>(s.retained);
+         s.executables.size() + s.library.size() + static_cast<std::size_t>(s.retained);
 }
 std::size_t device_bytes() { return state().used(); }
 const std::vector<std::string>& violations() { return state().violations; }

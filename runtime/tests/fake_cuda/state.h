@@ -35,12 +35,27 @@ struct Module {
   std::map<std::string, Kernel> kernels;
 };
 
-// One launch, one copy, or memory given back.
+// A descriptor, a layout or a preference of cuBLASLt: what it was made with, and its attributes.
+struct LibraryObject {
+  std::string kind;
+  std::vector<std::int64_t> made;
+  std::map<int, std::int64_t> attributes;
+};
+
+// A product that the library was asked for: of columns that follow each other, d (m, n) of a (m, k) and b (k, n).
+struct LibraryProduct {
+  LibraryObject product, a, b, d;
+  std::uintptr_t a_start, b_start, d_start;
+  float alpha;
+};
+
+// One launch, one copy, a library's product, or memory given back.
 struct Work {
   const Kernel* kernel = nullptr;
   std::shared_ptr<const Bytes> params;
   fewstep::cuda::Copy2d copy{};
   std::uintptr_t freed = 0;  // memory of the pool
+  std::shared_ptr<const LibraryProduct> product;
 };
 
 struct Graph {
@@ -71,6 +86,7 @@ struct State {
   std::map<const void*, std::unique_ptr<Module>> modules;
   std::map<const void*, std::unique_ptr<Stream>> streams;
   std::map<const void*, std::unique_ptr<Graph>> graphs, executables;
+  std::map<const void*, std::unique_ptr<LibraryObject>> library;
 
   State();
   ~State() { drop_all(); }
@@ -95,5 +111,6 @@ bool inside(const std::map<std::uintptr_t, std::size_t>& memory, std::uintptr_t 
 Result submit(Stream& stream, Work work);
 void carry_out(const Work& work);
 void run_kernel(const Kernel& kernel, const Bytes& params);
+void run_product(const LibraryProduct& product);
 
 }  // namespace fake_cuda

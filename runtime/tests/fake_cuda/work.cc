@@ -96,6 +96,7 @@ void run_kernel(const Kernel& kernel, const Bytes& params) {
 
 void carry_out(const Work& work) {
   if (work.kernel != nullptr) return run_kernel(*work.kernel, *work.params);
+  if (work.product != nullptr) return run_product(*work.product);
   if (work.freed != 0) {
     std::free(reinterpret_cast<void*>(work.freed));
     state().device_memory.erase(work.freed);

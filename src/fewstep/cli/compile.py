@@ -29,6 +29,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[Parser]") -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", metavar="DEVICE", help="cpu or cuda (cpu)")
     parser.add_argument("--sm", metavar="A,B", help="cuda: architectures to compile for, such as 80,90 (90)")
     parser.add_argument("--ptx", action="store_true", help="cuda: add PTX, which the driver compiles for later GPUs")
+    parser.add_argument(
+        "--matmul",
+        choices=("triton", "cublaslt"),
+        metavar="BY",
+        help="cuda: plain matrix products by triton or cublaslt (triton)",
+    )
     parser.add_argument("--steps", metavar="A,B", help="step counts it can run (all the model was distilled for)")
     parser.add_argument("-b", "--batch", type=integer, default=1, metavar="B", help="pictures of one run (1)")
     parser.add_argument(
@@ -49,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     start = time.perf_counter()
     if not is_plan(args.output):
         raise InputError(f"output: expected a file that ends in {PLAN}, got {args.output!r}")
-    for name, given in (("sm", args.sm is not None), ("ptx", args.ptx)):
+    for name, given in (("sm", args.sm is not None), ("ptx", args.ptx), ("matmul", args.matmul is not None)):
         if given and args.device == "cpu":
             raise InputError(f"{name}: expected with --device cuda alone")
     plan = compile_plan(
@@ -58,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         architectures=whole_numbers("sm", args.sm) or (90,),
         ptx=args.ptx,
+        matmul=args.matmul or "triton",
         steps=whole_numbers("steps", args.steps),
         batch=args.batch,
         precision=DTYPES[args.dtype],

@@ -41,16 +41,18 @@ def compile_bundle(
     precision: str = "float32",
     processes: int | None = None,
     progress: Callable[[str], None] = lambda what: None,
+    matmul: str = "triton",
 ) -> tuple[Program, Weights]:
     """The program of a generation and the weights it names, for plan_file.write_plan.
 
     steps: those of the contract's step counts that it serves, by default all; batch: images of one run; processes: how
-    many compile kernels at a time, one a core unless given; progress: told how far they are. Raises ContractError for a
-    setting the model has not, LoweringError for a network no plan can hold.
+    many compile kernels at a time, one a core unless given; progress: told how far they are; matmul: who makes plain
+    products on a GPU, triton or cublaslt. Raises ContractError for a setting the model has not, LoweringError for a
+    network no plan can hold.
     """
     tables = contract_tables(bundle.manifest, steps)
     program, weights = _Generation(bundle, tables, batch, precision, target).compile()
-    return placed(program, weights, processes, progress)
+    return placed(program, weights, processes, progress, matmul)
 
 
 class _Generation:

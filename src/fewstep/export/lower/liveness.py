@@ -7,6 +7,7 @@ from typing import Any
 from fewstep.export.lower.program import Op, Program
 
 EVERYWHERE = None
+PRODUCT = ("a", "b", "bias", "y", "workspace")  # the values of a library's product
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,10 @@ def buffers_of(program: Program, op: Op) -> set[int]:
 def _named(op: Op) -> Iterator[int]:
     yield from (index for index in (*op.inputs, *op.outputs) if index is not None)
     for launch in op.launches:
-        yield from (param["value"] for param in launch["params"] if _is_address(param))
+        if "library" in launch:
+            yield from (launch[key] for key in PRODUCT if launch[key] is not None)
+        else:
+            yield from (param["value"] for param in launch["params"] if _is_address(param))
 
 
 def _is_address(param: Any) -> bool:

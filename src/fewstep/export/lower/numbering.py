@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from fewstep.export.lower.liveness import PRODUCT
 from fewstep.export.lower.program import Op, Program, Stage, Value
 
 SCHEDULE = ("tau", "coefficients", "scales")
@@ -50,6 +51,8 @@ class _Table:
         return replace(op, inputs=inputs, outputs=outputs, launches=tuple(map(self._launch, op.launches)))
 
     def _launch(self, launch: Mapping[str, Any]) -> Mapping[str, Any]:
+        if "library" in launch:
+            return {**launch, **{key: self.value(launch[key]) for key in PRODUCT if launch[key] is not None}}
         return {**launch, "params": [self._param(param) for param in launch["params"]]}
 
     def _param(self, param: Mapping[str, Any]) -> Mapping[str, Any]:

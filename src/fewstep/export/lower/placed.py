@@ -14,11 +14,13 @@ def placed(
     weights: Weights,
     processes: int | None = None,
     progress: Callable[[str], None] = lambda what: None,
+    matmul: str = "triton",
 ) -> tuple[Program, Weights]:
-    """Launches for a GPU, and memory for all that the program names. processes: how many compile kernels at a time."""
+    """Launches for a GPU, and memory for all that the program names. processes: how many compile kernels at a time.
+    matmul: who makes plain products on a GPU."""
     if program.target["device"] == "cuda":
         from fewstep.export.lower.cuda.launches import add_launches
 
-        launched = add_launches(program, weights, processes, progress)
+        launched = add_launches(program, weights, processes, progress, matmul)
         program, weights = launched.program, launched.weights
     return plan_memory(program), weights

@@ -5,6 +5,7 @@ Runs before memory is planned: what launches need beside an operation's values a
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from fewstep.errors import InputError, LoweringError
 from fewstep.export.lower.cuda.arranged import arrange
 from fewstep.export.lower.cuda.describe import Bound, Target, describe
+from fewstep.export.lower.cuda.library import LIBRARY, counted, library_product
 from fewstep.export.lower.cuda.operands import Numbers, Operands
 from fewstep.export.lower.inplace import in_place
 from fewstep.export.lower.program import Op, Program, Stage, Value
@@ -38,15 +40,18 @@ def add_launches(
     weights: Mapping[str, Weight],
     processes: int | None = None,
     progress: Progress = lambda what: None,
+    matmul: str = "triton",
 ) -> Launched:
-    """processes: how many compile at a time, one a core unless given.
+    """processes: how many compile at a time, one a core unless given. matmul: who makes plain products: triton, or
+    cublaslt.
 
     Raises LoweringError for an operation that no kernel takes or that does not compile for one of its targets.
     """
-    described, arranged = with_launches(program, weights, targets(program.target), Waiting.launch)
+    described, arranged = with_launches(program, weights, targets(program.target), Waiting.launch, matmul)
     images = Images(described, processes, progress)
     stages = [replace(stage, ops=tuple(map(images.op, stage.ops))) for stage in described.stages]
-    return Launched(replace(described, stages=stages), {**arranged, **images.weights})
+    passes = [*program.passes, counted(described)] if matmul == LIBRARY else program.passes
+    return Launched(replace(described, stages=stages, passes=passes), {**arranged, **images.weights})
 
 
 def targets(target: Mapping[str, Any]) -> list[Target]:
@@ -56,18 +61,26 @@ def targets(target: Mapping[str, Any]) -> list[Target]:
 
 
 def with_launches(
-    program: Program, weights: Mapping[str, Weight], targets: Sequence[Target], launch: Parameters
+    program: Program,
+    weights: Mapping[str, Weight],
+    targets: Sequence[Target],
+    launch: Parameters,
+    matmul: str = "triton",
 ) -> tuple[Program, dict[str, Weight]]:
-    """launch: makes of a description what Op.launches holds."""
+    """launch: makes of a description what Op.launches holds; a library's product is there as it is. PTX, which is for
+    where nothing else runs, needs no library."""
     arranged = arrange(in_place(program), weights)
     program, numbers = arranged.program, Numbers.of(arranged.program)
 
     def launched(op: Op) -> Op:
-        folded = _folded(op, arranged.folded)
-        return replace(op, launches=tuple(made for target in targets for made in _launches(op, target, folded)))
+        product = library_product(op, numbers) if matmul == LIBRARY else None
+        return replace(op, launches=tuple(made for target in targets for made in _launches(op, target, product)))
 
-    def _launches(op: Op, target: Target, folded: Value | None) -> Iterator[Mapping[str, Any]]:
-        described, operands = describe(op, numbers, target, folded)
+    def _launches(op: Op, target: Target, product: Mapping[str, Any] | None) -> Iterator[Mapping[str, Any]]:
+        if product is not None and not target.is_ptx:
+            yield {**product, "architecture": target.arch}
+            return
+        described, operands = describe(op, numbers, target, _folded(op, arranged.folded))
         for bound in described:
             if any(size > most for size, most in zip(bound.launch.grid, MOST_PROGRAMS, strict=True)):
                 raise LoweringError(
@@ -118,9 +131,12 @@ class Images:
 
     def op(self, op: Op) -> Op:
         """With what docs/plan.md calls launches. Raises LoweringError for one that needs too much."""
-        return replace(op, launches=tuple(self._launch(op, launch["waiting"]) for launch in op.launches))
+        return replace(op, launches=tuple(map(partial(self._launch, op), op.launches)))
 
-    def _launch(self, op: Op, waiting: Waiting) -> Mapping[str, Any]:
+    def _launch(self, op: Op, launch: Mapping[str, Any]) -> Mapping[str, Any]:
+        if "library" in launch:
+            return launch
+        waiting: Waiting = launch["waiting"]
         bound, target = waiting.bound, waiting.bound.target
         try:
             cubin = assembled(bound.launch, waiting.what, self._images[waiting.what.key])
@@ -156,7 +172,8 @@ def _jobs(program: Program) -> dict[str, Job]:
     """By specialisation: many launches have one, whatever they are launched with."""
     jobs: dict[str, Job] = {}
     for op in (op for stage in program.stages for op in stage.ops):
-        for what, target in ((entry["waiting"].what, entry["waiting"].bound.target) for entry in op.launches):
+        waiting = [entry["waiting"] for entry in op.launches if "waiting" in entry]
+        for what, target in ((entry.what, entry.bound.target) for entry in waiting):
             jobs.setdefault(what.key, replace(what.job, needed_by=_place(op, target)))
     return jobs
 
