@@ -32,7 +32,7 @@ class Prompt(nn.Module):
         self.register_buffer("size", size, persistent=False)
 
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
-        """ids, mask: (B, tokens) int64, padding last -> text (B, tokens, D), lengths (B,), size (B, 2), ratio (B, 1)."""
+        """ids, mask: (B, tokens) int64 -> text (B, tokens, D), lengths (B,), size (B, 2) and proportions (B, 1)."""
         text = self.text_encoder(ids, attention_mask=mask).last_hidden_state
         lengths = mask.sum(dim=1)
         if not self.told:
