@@ -1,7 +1,8 @@
 """Z-Image-Turbo: one stream of image and text tokens (arXiv:2511.22699), distilled to eight steps. Text from Qwen3.
 
 The network counts time and velocity towards the data: its time is 1 - s, and its output x_0 - z. It takes as many
-text tokens as a prompt has; here the text is as long for every prompt, and attention passes over what is left.
+text tokens as a prompt has; here the text is as long for every prompt, and attention passes over what is left. So
+what diffusers' forward does between the blocks is done here.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from fewstep.engine.backends.torch.generation import Input
 from fewstep.export.families.autoencoders import AUTOENCODERS, image_shape, latent_decoder, latent_shape
 from fewstep.export.families.family import Contract, Family, Network, Networks, Published, Size, Text, linear_sigmas
 from fewstep.export.families.flux_schnell import VAE_FULL, VAE_TINY
+from fewstep.export.families.z_image_blocks import Rotations, block
 
 TOKENS = 512
 TEMPLATE = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
@@ -40,9 +42,10 @@ class Prompt(nn.Module):
 class Denoiser(nn.Module):
     """m = z - x_0 of u; tau is 1000 times the noise level."""
 
-    def __init__(self, transformer: nn.Module) -> None:
+    def __init__(self, transformer: Any) -> None:
         super().__init__()
         self.transformer = transformer
+        self.rotations = Rotations(transformer.rope_embedder)
 
     def forward(self, u: Tensor, tau: Tensor, text: Tensor, lengths: Tensor) -> Tensor:
         net: Any = self.transformer
@@ -51,13 +54,13 @@ class Denoiser(nn.Module):
         words, counted, word_places = self.words(text, lengths, filled)
         patches, places = self.patches(u, filled)
         for layer in net.noise_refiner:
-            patches = layer(patches, None, places, time)
+            patches = block(layer, patches, None, places, time)
         for layer in net.context_refiner:
-            words = layer(words, counted, word_places)
+            words = block(layer, words, counted, word_places)
         x, places = torch.cat([patches, words], dim=1), torch.cat([places, word_places], dim=1)
         seen = torch.cat([counted.new_ones(patches.shape[:2]), counted], dim=1)
         for layer in net.layers:
-            x = layer(x, seen, places, time)
+            x = block(layer, x, seen, places, time)
         out: Tensor = net.all_final_layer[KIND](x, c=time)
         return -unpatch(out, u.shape[2], u.shape[3])
 
@@ -67,7 +70,7 @@ class Denoiser(nn.Module):
         place = torch.arange(text.shape[1], device=text.device)
         words = torch.where((place < lengths[:, None])[..., None], net.cap_embedder(text), net.cap_pad_token)
         at = torch.stack([place + 1, place * 0, place * 0], dim=1)
-        return words, place < filled[:, None], net.rope_embedder(at).expand(text.shape[0], -1, -1)
+        return words, place < filled[:, None], self.rotations(at).expand(text.shape[0], -1, -1, -1)
 
     def patches(self, u: Tensor, filled: Tensor) -> tuple[Tensor, Tensor]:
         """The image's tokens and their rotations: behind the text on the first axis, then row and column."""
@@ -82,7 +85,7 @@ class Denoiser(nn.Module):
         left = -len(place) % MULTIPLE
         x = torch.cat([x, net.x_pad_token.expand(B, left, -1)], dim=1)
         at = nn.functional.pad(at, (0, 0, 0, left))
-        return x, net.rope_embedder(at.flatten(0, 1)).unflatten(0, (B, -1))
+        return x, self.rotations(at)
 
 
 def patch(x: Tensor) -> Tensor:
