@@ -2,6 +2,7 @@
 
 import importlib
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ from torch import Tensor
 
 from fewstep.engine.schedule import schedule
 from fewstep.engine.table import Schedule
+from fewstep.errors import InputError
 from fewstep.export.families.flux_schnell import pack, unpack
-from fewstep.export.families.qwen_image_lightning import FAMILY, INSTRUCTION_TOKENS, TEMPLATE, TINY, TOKENS
+from fewstep.export.families.qwen_image_lightning import FAMILY, INSTRUCTION_TOKENS, TEMPLATE, TINY, TOKENS, measure
 
 NAME = FAMILY.name
 LENGTHS = (70, 41)  # tokens of the instruction and the prompt
@@ -72,3 +74,10 @@ def test_each_channel_has_its_mean_and_deviation() -> None:
     z = x * torch.tensor(config["latents_std"])[:, None, None] + torch.tensor(config["latents_mean"])[:, None, None]
     with torch.no_grad():
         assert torch.equal(made.decoder(x), vae.decode(z[:, :, None], return_dict=False)[0][:, :, 0])
+
+
+def test_a_sibling_that_edits_is_refused() -> None:
+    transformer = TINY.networks["transformer"]
+    edits = replace(transformer, config={**transformer.config, "zero_cond_t": True})
+    with pytest.raises(InputError, match="transformer: zero_cond_t: expected false, as Qwen-Image has, got True"):
+        measure({**TINY.networks, "transformer": edits}, (16, 16))

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from fewstep.engine.backends.torch.generation import Input
+from fewstep.engine.checks import refuse
 from fewstep.export.families.autoencoders import image_shape, latent_shape
 from fewstep.export.families.family import Config, Contract, Family, Network, Networks, Published, Size, Text
 from fewstep.export.families.flux_schnell import PATCH, TRAINING_TIMES, pack, unpack
+from fewstep.export.families.qwen_image_blocks import block
 
 INSTRUCTION = (
     "<|im_start|>system\nDescribe the image by detailing the color, shape, size, texture, quantity, text, spatial "
@@ -23,6 +25,7 @@ TEMPLATE = INSTRUCTION + "{}<|im_end|>\n<|im_start|>assistant\n"
 INSTRUCTION_TOKENS = 34  # QwenImagePipeline.prompt_template_encode_start_idx
 TOKENS = 512
 NATIVE = (1024, 1024)
+OTHERS = ("guidance_embeds", "zero_cond_t", "use_additional_t_cond", "use_layer3d_rope")  # of those that edit and layer
 
 
 class Prompt(nn.Module):
@@ -41,21 +44,22 @@ class Prompt(nn.Module):
 class Denoiser(nn.Module):
     """m = z - x_0 of u, packed to patches and back; tau is 1000 times the noise level."""
 
-    def __init__(self, transformer: nn.Module) -> None:
+    def __init__(self, transformer: Any, latent: tuple[int, int, int]) -> None:
         super().__init__()
         self.transformer = transformer
+        rope, grid = transformer.pos_embed, (1, latent[1] // PATCH, latent[2] // PATCH)
+        image, text = rope([[grid]], device=rope.pos_freqs.device, max_txt_seq_len=TOKENS)
+        self.turns = (torch.view_as_real(image)[None], torch.view_as_real(text)[None])  # float32 in any precision
 
     def forward(self, u: Tensor, tau: Tensor, text: Tensor, counted: Tensor) -> Tensor:
-        _, _, H, W = u.shape
-        m: Tensor = self.transformer(
-            pack(u),
-            encoder_hidden_states=text,
-            encoder_hidden_states_mask=counted,
-            timestep=tau / TRAINING_TIMES,
-            img_shapes=[[(1, H // PATCH, W // PATCH)]],  # of the first image, as all are of one size
-            return_dict=False,
-        )[0]
-        return unpack(m, H, W)
+        net: Any = self.transformer
+        x, words = net.img_in(pack(u)), net.txt_in(net.txt_norm(text))
+        time = net.time_text_embed((tau / TRAINING_TIMES).to(x.dtype), x)
+        seen = torch.cat([counted.bool(), counted.new_ones(x.shape[:2], dtype=torch.bool)], dim=1)
+        turns, word_turns = (table.to(u.device) for table in self.turns)
+        for layer in net.transformer_blocks:
+            x, words = block(layer, x, words, seen, time, turns, word_turns)
+        return unpack(net.proj_out(net.norm_out(x, time)), u.shape[2], u.shape[3])
 
 
 class Decoder(nn.Module):
@@ -84,7 +88,7 @@ def prompt(networks: Networks, size: Size) -> nn.Module:
 
 
 def denoiser(networks: Networks, size: Size) -> nn.Module:
-    return Denoiser(networks["transformer"])
+    return Denoiser(networks["transformer"], size.latent)
 
 
 def decoder(networks: Networks, size: Size) -> nn.Module:
@@ -92,7 +96,10 @@ def decoder(networks: Networks, size: Size) -> nn.Module:
 
 
 def measure(networks: Mapping[str, Network], image: tuple[int, int] | None) -> Size:
-    """At 1024 pixels, unless another size is asked for."""
+    """At 1024 pixels, unless another size is asked for. Raises InputError for the networks of Qwen-Image's siblings."""
+    for key in OTHERS:
+        if networks["transformer"].setting(key):
+            raise refuse(f"transformer: {key}", "false, as Qwen-Image has", networks["transformer"].setting(key))
     channels, H, W = latent_shape(networks["transformer"], networks["vae"], image or NATIVE, PATCH)
     latent = (channels // PATCH**2, H, W)
     config = networks["text_encoder"].config
