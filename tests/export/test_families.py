@@ -45,6 +45,13 @@ def test_the_full_size_is_the_published_one(name: str) -> None:
     assert tuple(sum(p.numel() for p in module.parameters()) for module in modules) == PUBLISHED[name]
 
 
+@pytest.mark.parametrize("name", FULL)
+def test_the_full_size_is_what_its_configurations_measure(name: str) -> None:
+    family = FAMILIES[name]
+    assert family.published is not None and family.published.networks.keys() >= family.full.networks.keys()
+    assert family.published.measure(family.full.networks, None) == family.full
+
+
 @pytest.mark.parametrize("name", TINY)
 def test_weights_hang_on_the_seed_alone_and_none_is_zero(name: str) -> None:
     first, again, other = (build(name, seed=seed).denoiser.state_dict() for seed in (0, 0, 1))
