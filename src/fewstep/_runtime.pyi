@@ -73,7 +73,9 @@ class Program:
         """Name to dtype and shape."""
 
     def file(self, name: str) -> bytes:
-        """What the plan carries along under this name, such as a tokenizer: its bytes."""
+        """
+        What the plan carries along under this name, such as a tokenizer: its bytes.
+        """
 
     def describe(self) -> str:
         """The device, what it chose and what it counts: JSON."""
