@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from small_bundle import BACKGROUNDS, COLORS, SUBJECTS, write_bundle
 
 from fewstep.api import load
 from fewstep.engine.pipeline import Pipeline
 from fewstep.engine.request import Label
-from fewstep.errors import BackendError, InputError
+from fewstep.errors import BackendError, ContractError, InputError
 
 SEEDS = st.integers(0, 2**64 - 1)
 FULL = st.fixed_dictionaries(
@@ -148,3 +149,22 @@ def test_defaults(pipe: Pipeline) -> None:
     assert first.images.shape[0] == 1 and first.steps == 2 and first.seeds != second.seeds
     again = pipe(seed=first.seeds[0])
     assert again.labels == first.labels and np.array_equal(again.images, first.images)
+
+
+def test_each_image_can_have_its_own_steps(pipe: Pipeline, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    result = pipe(label="planets", seed=[5, 6, 7], steps=[4, 1, 4], progress=lambda done, n: seen.append((done, n)))
+    assert result.steps == (4, 1, 4) and seen == [(1, 3), (2, 3), (3, 3)] and len(result.timings.denoise) == 4
+    for image, seed, steps in zip(result.images, result.seeds, (4, 1, 4), strict=True):
+        assert np.array_equal(pipe(label="planets", seed=seed, steps=steps).images[0], image)
+    first, second, _ = result.save(tmp_path / "a.png")
+    assert Image.open(first).text["steps"] == "4" and Image.open(second).text["steps"] == "1"  # type: ignore[attr-defined]
+    (sheet,) = result.save(tmp_path / "sheet.png", "sheet")
+    assert Image.open(sheet).text["steps"] == "[4, 1, 4]"  # type: ignore[attr-defined]
+    assert pipe(seed=[1, 2], steps=[2, 2]).steps == 2
+    with pytest.raises(InputError, match="steps: expected 2 counts, one a picture, got 3"):
+        pipe(n=2, steps=[1, 2, 4])
+    with pytest.raises(ContractError, match="was distilled for 1, 2, 4 steps, got 3"):
+        pipe(steps=[1, 3])
+    forced = pipe(seed=1, steps=[1, 3, 3], n=3, label="planets", force=True)
+    assert forced.steps == (1, 3, 3) and len(forced.forced) == 1

@@ -92,8 +92,8 @@ def test_an_int_seed_counts_up_and_wraps(manifest: Manifest, seed: int, n: int) 
 
 def test_integers_of_numpy_are_integers(manifest: Manifest) -> None:
     request = check_request(manifest, n=np.int32(2), steps=np.int64(4), seed=np.uint64(2**64 - 1))  # type: ignore[arg-type]
-    assert request.seeds == (2**64 - 1, 0) and request.steps == 4
-    assert all(type(value) is int for value in (request.steps, *request.seeds))
+    assert request.seeds == (2**64 - 1, 0) and request.steps == (4, 4)
+    assert all(type(value) is int for value in (*request.steps, *request.seeds))
 
 
 def test_random_seeds_differ_and_repeat_what_they_made(manifest: Manifest) -> None:

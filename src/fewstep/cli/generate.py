@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
         }
         print(json.dumps(report))
     elif not args.quiet:
-        steps = f"{result.steps} step{'s' if result.steps > 1 else ''}"
+        steps = f"{result.steps} step{'s' if result.steps != 1 else ''}"
         made = [_describe(*image) for image in zip(result.labels, result.seeds, strict=True)]
         if len(files) != len(made):
             made = [f"{len(made)} pictures, the first {made[0]}"]

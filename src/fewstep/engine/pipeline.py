@@ -13,7 +13,7 @@ from fewstep.engine.bundle_manifest import LABELS, Contract
 from fewstep.engine.checks import choice, refuse
 from fewstep.engine.image import Images
 from fewstep.engine.noise import Noise
-from fewstep.engine.request import Label, Prompt, Request, check_request, contract_schedule
+from fewstep.engine.request import Label, Prompt, Request, Steps, check_request, contract_schedule
 from fewstep.engine.result import Result
 from fewstep.engine.table import GuidedSchedule, Schedule
 from fewstep.engine.text import Texts
@@ -71,7 +71,7 @@ class Pipeline:
         *,
         label: Label | Sequence[Label] | None = None,
         n: int | None = None,
-        steps: int | None = None,
+        steps: Steps = None,
         seed: int | Sequence[int] | None = None,
         guidance: float | None = None,
         rng: str = "fewstep",
@@ -85,7 +85,7 @@ class Pipeline:
         label: a value's name, "planets"; or {"class": "critters", "color": "green"}; or a list of n of these. What is
         not asked for is drawn from each image's seed.
         n: 1 to 1024, by default 1 or the length of a list of prompts, labels or seeds.
-        steps: one of the counts the model was distilled for, by default the model's own.
+        steps: one of the counts the model was distilled for, by default the model's own; or a list of n.
         seed: an int in [0, 2^64), image i then has (seed + i) mod 2^64; a list of n; or None for random ones.
         guidance: of a model that takes it as an input, by default the model's own.
         rng: "fewstep", or "torch" for the numbers that diffusers draws on a CPU with torch.Generator and a seed.
@@ -102,16 +102,14 @@ class Pipeline:
         choice("rng", rng, RNGS)
         request = check_request(self.manifest, prompt, label, n, steps, seed, guidance, force)
         inputs, cut = self._inputs(request)
-        schedule = contract_schedule(self.manifest, request.steps)
-        noise = [torch_stream(one, self.backend.state, schedule) for one in request.seeds] if rng == "torch" else None
         prompt_ms = (time.perf_counter() - start) * 1e3
-        images, timings = self.backend.run(request.seeds, inputs, schedule, progress, noise)
+        images, timings = self._run(request, inputs, rng, progress)
         timings = replace(timings, prompt=timings.prompt + prompt_ms, total=(time.perf_counter() - start) * 1e3)
         return Result(
             images,
             request.seeds,
             request.labels,
-            request.steps,
+            request.steps[0] if len({*request.steps}) == 1 else request.steps,
             self.manifest.name,
             self.manifest.schedule.name,
             timings,
@@ -126,6 +124,23 @@ class Pipeline:
         raise InputError(
             "a pipeline cannot be copied or pickled; share this one, or call fewstep.load where it is needed"
         )
+
+    def _run(
+        self, request: Request, inputs: Mapping[str, NDArray[Any]], rng: str, progress: Progress | None
+    ) -> tuple[Images, Timings]:
+        """Images of one step count after the other's, each in its place."""
+        n, image = len(request.seeds), self.manifest.image
+        images = np.empty((n, image.height, image.width, image.channels), np.uint8)
+        spent, done = Timings(), 0
+        for count in dict.fromkeys(request.steps):
+            rows = [i for i, steps in enumerate(request.steps) if steps == count]
+            schedule, seeds = contract_schedule(self.manifest, count), [request.seeds[i] for i in rows]
+            noise = [torch_stream(seed, self.backend.state, schedule) for seed in seeds] if rng == "torch" else None
+            told = None if progress is None else _shifted(progress, done, n)
+            given = {name: values[rows] for name, values in inputs.items()}
+            images[rows], timings = self.backend.run(seeds, given, schedule, told, noise)
+            spent, done = spent + timings, done + len(rows)
+        return images, spent
 
     def _inputs(self, request: Request) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
         """What the request brings, (n, ...) by name, and what was cut off its prompts."""
@@ -144,3 +159,8 @@ class Pipeline:
         tables = self.manifest.labels
         rows = [[table.values.index(labels[table.name]) for table in tables] for labels in request.labels]
         return np.array(rows, np.int64).reshape(len(rows), len(tables))
+
+
+def _shifted(progress: Progress, before: int, n: int) -> Progress:
+    """Tells of images made after `before` others, of n."""
+    return lambda done, _: progress(before + done, n)

@@ -17,6 +17,7 @@ from fewstep.errors import ContractError, InputError
 
 Label = str | Mapping[str, str]
 Prompt = str | Sequence[str]
+Steps = int | Sequence[int] | None
 MAX_N = 1024
 MAX_FORCED = 1000  # steps
 MAX_SCALE = 1e3
@@ -26,13 +27,13 @@ LABEL_STREAM = 1  # the counter's last word; the noise stream has 0
 
 @dataclass(frozen=True)
 class Request:
-    """Image i is determined by seeds[i], labels[i] (table name -> value, every table), prompts[i], guidance and steps.
+    """Image i is determined by seeds[i], labels[i] (table name -> value, every table), prompts[i], steps[i], guidance.
 
     prompts: of models that read text; guidance: of those that take it as an input. forced: what the contract does not
     allow, and was asked for all the same.
     """
 
-    steps: int
+    steps: tuple[int, ...]
     seeds: tuple[int, ...]
     labels: tuple[dict[str, str], ...]
     unknown_words: tuple[str, ...] = ()
@@ -46,25 +47,25 @@ def check_request(
     prompt: Prompt | None = None,
     label: Label | Sequence[Label] | None = None,
     n: int | None = None,
-    steps: int | None = None,
+    steps: Steps = None,
     seed: int | Sequence[int] | None = None,
     guidance: float | None = None,
     force: bool = False,
 ) -> Request:
     """Turn a caller's arguments into a Request, or raise InputError or ContractError saying what is legal.
 
-    n defaults to the length of a list of prompts, labels or seeds, else 1. An int seed gives image i the seed
+    n defaults to the length of a list of prompts, labels, seeds or steps, else 1. An int seed gives image i the seed
     (seed + i) mod 2^64; None draws one at random. A prompt and a label may be combined if they do not contradict each
     other. force: steps and guidance beyond the contract are taken, and named in the Request.
     """
-    N = _count(prompt, label, n, seed)
+    N = _count(prompt, label, n, seed, steps)
     contract = _Contract(manifest, flag("force", force))
-    count, scale = contract.steps(steps), contract.guidance(guidance)
-    pixel_steps = manifest.image.width * manifest.image.height * N * count
+    counts, scale = contract.counts(steps, N), contract.guidance(guidance)
+    pixel_steps = manifest.image.width * manifest.image.height * sum(counts)
     if pixel_steps > MAX_PIXEL_STEPS:
         raise InputError(
-            f"n: {N} pictures of {manifest.image.width} x {manifest.image.height} in {count} steps are {pixel_steps} "
-            f"pixel steps, the limit is {MAX_PIXEL_STEPS}; ask for fewer pictures at a time"
+            f"n: {N} pictures of {manifest.image.width} x {manifest.image.height} in {max(counts)} steps are "
+            f"{pixel_steps} pixel steps, the limit is {MAX_PIXEL_STEPS}; ask for fewer pictures at a time"
         )
     seeds = check_seeds(seed, N)
     prompts = _prompts(prompt, N) if manifest.texts else ()
@@ -73,7 +74,7 @@ def check_request(
         raise refuse("prompt", "one text of the model's vocabulary", words)
     wanted, unknown_words = _wanted(Vocabulary(manifest.labels), words, label, N)
     labels = tuple(_complete(manifest, given, s) for given, s in zip(wanted, seeds, strict=True))
-    return Request(count, seeds, labels, unknown_words, prompts, scale, tuple(contract.forced))
+    return Request(counts, seeds, labels, unknown_words, prompts, scale, tuple(contract.forced))
 
 
 def check_steps(manifest: Contract, steps: object) -> int:
@@ -87,6 +88,14 @@ class _Contract:
     def __init__(self, manifest: Contract, force: bool) -> None:
         self.manifest, self.force = manifest, force
         self.forced: list[str] = []
+
+    def counts(self, steps: object, n: int) -> tuple[int, ...]:
+        """Of each of n images."""
+        if not _is_list(steps):
+            return (self.steps(steps),) * n
+        if _length(steps) != n:
+            raise InputError(f"steps: expected {n} counts, one a picture, got {_length(steps)}")
+        return tuple(map(self.steps, steps))
 
     def steps(self, steps: object) -> int:
         if steps is None:
@@ -121,7 +130,8 @@ class _Contract:
     def _break(self, what: str) -> None:
         if not self.force:
             raise ContractError(what)
-        self.forced.append(what)
+        if what not in self.forced:
+            self.forced.append(what)
 
 
 def contract_schedule(manifest: Contract, steps: int) -> Schedule | GuidedSchedule:
@@ -170,8 +180,8 @@ def _prompts(prompt: object, n: int) -> tuple[str, ...]:
     return tuple(check_prompt(f"prompt {i}", one) for i, one in enumerate(prompt))
 
 
-def _count(prompt: object, label: object, n: object, seed: object) -> int:
-    lengths = [_length(x) for x in (prompt, label, seed) if _is_list(x)]
+def _count(prompt: object, label: object, n: object, seed: object, steps: object) -> int:
+    lengths = [_length(x) for x in (prompt, label, seed, steps) if _is_list(x)]
     return whole("n", (lengths or [1])[0] if n is None else n, 1, MAX_N)
 
 

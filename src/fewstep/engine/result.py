@@ -21,7 +21,8 @@ NUMBER = "{i}"
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """images: uint8 (n, H, W, 3). seeds, labels, prompts: those of each image. timings: milliseconds a stage.
+    """images: uint8 (n, H, W, 3). seeds, labels, prompts: those of each image. steps: of each image, one number where
+    they are the same. timings: milliseconds a stage.
 
     forced: what the model was not distilled for and was asked for all the same. cut: warnings of prompts too long.
     """
@@ -29,7 +30,7 @@ class Result:
     images: Images
     seeds: tuple[int, ...]
     labels: tuple[dict[str, str], ...]
-    steps: int
+    steps: int | tuple[int, ...]
     model: str
     schedule: str
     timings: Timings
@@ -65,6 +66,9 @@ class Result:
         self.timings.encode += (time.perf_counter() - start) * 1e3
         return names
 
+    def _steps(self, i: int) -> int:
+        return self.steps[i] if isinstance(self.steps, tuple) else self.steps
+
     def _text(self, indices: range) -> dict[str, str]:
         """How pictures were made, as PNG text chunks. Lists, of a sheet, are JSON."""
         seeds, labels = [self.seeds[i] for i in indices], [self.labels[i] for i in indices]
@@ -72,7 +76,7 @@ class Result:
             "Software": "fewstep",
             "model": self.model,
             "schedule": self.schedule,
-            "steps": str(self.steps),
+            "steps": _listed([self._steps(i) for i in indices]),
             "seed": str(seeds[0]) if len(seeds) == 1 else json.dumps(seeds),
             "labels": json.dumps(labels[0] if len(labels) == 1 else labels),
         }
@@ -101,3 +105,8 @@ def numbered(path: Path, i: int) -> Path:
     number = f"{i:04d}"
     name = path.name.replace(NUMBER, number) if NUMBER in path.name else f"{path.stem}-{number}{path.suffix}"
     return path.with_name(name)
+
+
+def _listed(values: list[int]) -> str:
+    """One number where they are the same, else all of them as JSON."""
+    return str(values[0]) if len({*values}) == 1 else json.dumps(values)

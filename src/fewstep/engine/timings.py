@@ -1,6 +1,7 @@
 """Where the time of a request went."""
 
 from dataclasses import dataclass
+from itertools import zip_longest
 
 
 @dataclass
@@ -19,6 +20,13 @@ class Timings:
     decode: float = 0.0
     encode: float = 0.0
     total: float = 0.0
+
+    def __add__(self, other: "Timings") -> "Timings":
+        """Of one run after the other; `load` is the first one's."""
+        denoise = tuple(a + b for a, b in zip_longest(self.denoise, other.denoise, fillvalue=0.0))
+        sums = (getattr(self, name) + getattr(other, name) for name in ("prompt", "decode", "encode", "total"))
+        prompt, decode, encode, total = sums
+        return Timings(self.load or other.load, prompt, denoise, decode, encode, total)
 
     def as_dict(self) -> dict[str, float | list[float]]:
         """For JSON, to the microsecond."""

@@ -17,11 +17,11 @@ from fewstep.export.checkpoints.opening import open_checkpoint
 from fewstep.export.checkpoints.published import Checkpoint
 from fewstep.export.detect import detect
 from fewstep.export.export import Export
-from fewstep.export.families.family import Family, Networks, Size
+from fewstep.export.families.family import Family, Networks, Size, with_instructions
 from fewstep.export.lora.fuse import fuse
 from fewstep.export.lora.read_lora import read_lora
 from fewstep.export.published import Source, contract_of, export_family
-from fewstep.export.tokenizer import read_tokenizer
+from fewstep.export.tokenizer import read_tokenizer, token_count
 
 MAX_LICENSE = 1 << 20
 LICENSES = ("LICENSE", "LICENSE.md", "LICENSE.txt")
@@ -104,11 +104,8 @@ def open_family(
     assert found.published is not None
     roles = [role for role in found.published.networks if role in checkpoint.networks]
     measured = found.published.measure({role: checkpoint.networks[role] for role in roles}, wanted.size)
-    tokenizers = {}
-    for text in measured.texts:
-        if text.tokenizer not in checkpoint.tokenizers:
-            raise InputError(f"{checkpoint.path}: {text.tokenizer} is missing, which {found.name} needs")
-        tokenizers[text.tokenizer] = read_tokenizer(checkpoint.tokenizers[text.tokenizer])
+    tokenizers = _tokenizers(checkpoint, found, measured)
+    measured = with_instructions(measured, lambda folder, text: token_count(tokenizers[folder][0], text))
     sources = _sources(checkpoint, wanted)
     networks = {}
     for role in roles:
@@ -137,6 +134,15 @@ def export_published(
         opened.family, opened.size, opened.networks, opened.source, out, dtype=dtype, overwrite=overwrite,
         progress=progress,
     )  # fmt: skip
+
+
+def _tokenizers(checkpoint: Checkpoint, family: Family, size: Size) -> dict[str, tuple[bytes, int]]:
+    found = {}
+    for name in {text.tokenizer: None for text in size.texts}:
+        if name not in checkpoint.tokenizers:
+            raise InputError(f"{checkpoint.path}: {name} is missing, which {family.name} needs")
+        found[name] = read_tokenizer(checkpoint.tokenizers[name])
+    return found
 
 
 def _sources(checkpoint: Checkpoint, wanted: Wanted) -> dict[str, Checkpoint]:

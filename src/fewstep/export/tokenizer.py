@@ -26,3 +26,10 @@ def read_tokenizer(folder: Path) -> tuple[bytes, int]:
     if pad is None:
         raise InputError(f"{folder}: its tokenizer does not say what it pads with; expected a pad_token")
     return text.encode(), int(pad)
+
+
+def token_count(tokenizer: bytes, text: str) -> int:
+    """How many tokens a tokenizer.json makes of a text, special ones included."""
+    from tokenizers import Tokenizer
+
+    return len(Tokenizer.from_str(tokenizer.decode()).encode(text).ids)
