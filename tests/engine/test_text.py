@@ -1,6 +1,7 @@
 """Tokens of a tokenizer.json: padded, cut, masked; and files that are none."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,16 +25,7 @@ def tokenizer() -> bytes:
 
 
 def spec(**changes: Any) -> TextSpec:
-    plain = {
-        "tokenizer": "t.json",
-        "ids": "ids",
-        "mask": "mask",
-        "length": 6,
-        "pad": 9,
-        "template": "{}",
-        "lower": False,
-    }
-    return TextSpec(**plain | changes)
+    return replace(TextSpec("t.json", "ids", "mask", length=6, pad=9, template="{}", lower=False), **changes)
 
 
 def encode(prompts: list[str], **changes: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,7 @@ class Wanted:
         flag("offline", self.offline)
 
 
-def _listed(where: str, value: object, low: int, high: int) -> list[Any]:
+def _listed(where: str, value: object, low: int, high: int) -> Sequence[Any]:
     return sequence(where, list(value) if isinstance(value, tuple) else value, low, high)
 
 

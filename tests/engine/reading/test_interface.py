@@ -68,7 +68,7 @@ def test_what_a_request_brings() -> None:
 def put(*path: str | int, value: Any) -> Callable[[Document], None]:
     def change(made: Document) -> None:
         for key in path[:-1]:
-            made = made[key]  # type: ignore[call-overload, index]
+            made = made[key]  # type: ignore[index]
         made[path[-1]] = value  # type: ignore[index]
 
     return change
