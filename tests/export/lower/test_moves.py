@@ -122,6 +122,32 @@ def test_gather_nd_by_other_indices_is_rows_of_a_table() -> None:
         fuse(indexed("y = GatherND(x, indices)", indices + 1), {"B": 2})
 
 
+@pytest.mark.parametrize("kind", ["ArgMax", "ArgMin"])
+def test_rows_by_computed_indices(kind: str) -> None:
+    place = f"a = {kind} <axis = 1, keepdims = 0> (x)\n i = Mod(a, [2, 8, 6, 4])\n"
+    assert check_same(graph(f"{place} y = GatherND(x, i)", IMAGE), {"B": 2})["gather"] == 1
+    assert check_same(graph(f"{place} n = Sub(i, [2, 8, 6, 4])\n y = GatherND(x, n)", IMAGE), {"B": 2})["gather"] == 1
+
+
+def test_the_first_of_equal_values() -> None:
+    ties = "r = Round(x)\n a = ArgMax <axis = 1> (r)\n b = ArgMin <axis = -1, keepdims = 0> (r)\n"
+    check_same(graph(f"{ties} c = Unsqueeze(b, [3])\n s = Add(a, c)\n y = Cast <to = 1> (s)", IMAGE), {"B": 3})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "t = Greater(x, 0.0)\n g = Gather <axis = 1> (t, [3, 1, 0])\n y = Cast <to = 1> (g)",
+        "t = Greater(x, 0.0)\n i = Cast <to = 7> (t)\n s = ReduceSum <keepdims = 0> (i, [1])\n y = Cast <to = 1> (s)",
+    ],
+)
+def test_truths_and_integers_are_gathered_and_summed_as_floats(body: str) -> None:
+    model = graph(body, IMAGE)
+    check_same(model, {"B": 2})
+    (node,) = (node for node in fuse(model, {"B": 2})[0].graph if node.op_type in ("gather", "reduce"))
+    assert node.inputs[0] is not None and node.inputs[0].dtype == ir.DataType.FLOAT
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -156,7 +182,11 @@ def test_elementwise_operations_are_a_maps(body: str) -> None:
         ("n = NonZero(x)\n y = Cast <to = 1> (n)", "NonZero cannot be lowered: the shape of its result depends"),
         ("y = Det(x)", "Det cannot be lowered: no plan has it; onnxruntime can run it"),
         ('y = Resize <mode = "cubic"> (x, , scales)', "Resize cannot be lowered: its mode is 'cubic'"),
-        ("i = ArgMax <axis = -1> (x)\n y = GatherND(x, i)", "GatherND cannot be lowered: its indices are computed"),
+        (
+            "i = Expand(1, [1, 1])\n y = GatherND <batch_dims = 1> (x, i)",
+            "GatherND cannot be lowered: its indices differ for each batch",
+        ),
+        ("i = ArgMax <select_last_index = 1> (x)\n y = Cast <to = 1> (i)", "it asks for the last of equal values"),
         ("y = MaxPool <kernel_shape = [3, 3]> (x)", "MaxPool cannot be lowered: no plan has it"),
         ("i = ArgMax <axis = -1> (x)\n y = ScatterElements(x, i, x)", "its indices are computed or not of shape"),
         (

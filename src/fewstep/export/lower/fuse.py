@@ -30,7 +30,7 @@ VIEWS: Sequence[Rule] = (
 )
 PASSES: Sequence[tuple[str, Sequence[Rule]]] = (
     ("views", (*VIEWS, views.gather, gather_nd, scatter, views.slice, views.blocks)),
-    ("elementwise", (decompose, neutral)),
+    ("elementwise", (decompose, neutral, reduction.position)),
     ("activations", (activation,)),
     ("norms", (norm.standard, norm.primitive, group_norm.standard)),
     ("products", (matmul.standard, matmul.gemm, einsum, conv2d.padded, conv2d.standard)),

@@ -1,9 +1,11 @@
 """softmax and reduce: over trailing axes."""
 
+import numpy as np
 import onnx_ir as ir
 
+from fewstep.errors import LoweringError
 from fewstep.export.lower.match import attribute, operand, required, small_constant
-from fewstep.export.lower.tape import Tape, shape_of
+from fewstep.export.lower.tape import Tape, dtype_of, shape_of
 
 KINDS = {"ReduceMean": "mean", "ReduceSum": "sum", "ReduceMax": "max", "ReduceMin": "min"}
 OF_SQUARES = {"ReduceL2": "Sqrt", "ReduceSumSquare": ""}
@@ -37,12 +39,31 @@ def reduce(node: ir.Node, tape: Tape) -> ir.Value | None:
     return tape.reshape(y, shape_of(node.outputs[0]))
 
 
-def reduced(x: ir.Value, axes: list[int], kind: str, tape: Tape) -> ir.Value:
+def position(node: ir.Node, tape: Tape) -> ir.Value | None:
+    """ArgMax and ArgMin: the first place along an axis at which the extreme is."""
+    if node.op_type not in ("ArgMax", "ArgMin") or node.domain:
+        return None
+    if attribute(node, "select_last_index", 0):
+        raise LoweringError.of(node, "it asks for the last of equal values; expected the first")
+    x = tape.cast(required(node, 0), ir.DataType.FLOAT)
     shape = shape_of(x)
+    axis = attribute(node, "axis", 0) % len(shape)
+    kept = tuple(1 if i == axis else size for i, size in enumerate(shape))
+    extreme = tape.reshape(reduced(x, [axis], "max" if node.op_type == "ArgMax" else "min", tape), kept)
+    is_there = tape.node("Equal", [x, extreme], [shape], dtype=ir.DataType.BOOL)[0]
+    places = np.arange(shape[axis], dtype=np.float32).reshape([-1 if i == axis else 1 for i in range(len(shape))])
+    place = tape.elementwise("Where", is_there, tape.constant(places), tape.scalar(shape[axis], x))
+    first = tape.cast(reduced(place, [axis], "min", tape), ir.DataType.INT64)
+    return tape.reshape(first, shape_of(node.outputs[0]))
+
+
+def reduced(x: ir.Value, axes: list[int], kind: str, tape: Tape) -> ir.Value:
+    """Truths and integers as floats, which plans have reductions of."""
+    shape, dtype = shape_of(x), dtype_of(x)
     kept = [axis for axis in range(len(shape)) if axis not in axes]
-    last = tape.transpose(x, [*kept, *axes])
+    last = tape.transpose(tape.cast(x, ir.DataType.FLOAT), [*kept, *axes])
     attributes = {"kind": kind, "axes": len(axes)}
-    return tape.fused("reduce", [last], tuple(shape[axis] for axis in kept), attributes)
+    return tape.cast(tape.fused("reduce", [last], tuple(shape[axis] for axis in kept), attributes), dtype)
 
 
 def pool(node: ir.Node, tape: Tape) -> ir.Value | None:

@@ -7,7 +7,7 @@ import onnx_ir as ir
 
 from fewstep.errors import LoweringError
 from fewstep.export.lower.match import attribute, operand, producer, required, scalar, small_constant
-from fewstep.export.lower.tape import SMALL, Tape, shape_of
+from fewstep.export.lower.tape import SMALL, Tape, dtype_of, shape_of
 
 SAME_ORDER = {"Reshape", "Squeeze", "Unsqueeze", "Flatten"}
 WITHOUT_EFFECT = {"Identity", "Dropout", "Expand", "Transpose", "Slice", "Concat"}
@@ -106,8 +106,14 @@ def gather(node: ir.Node, tape: Tape) -> ir.Value | None:
         indices = tape.constant(flat.reshape(known.shape).astype(np.int64))
     rank, count = len(shape), len(shape_of(indices))
     table = tape.transpose(value, [axis, *(a for a in range(rank) if a != axis)])
-    rows = tape.fused("gather", [table, tape.cast(indices, ir.DataType.INT64)], shape_of(indices) + shape_of(table)[1:])
-    return tape.transpose(rows, [*range(count, count + axis), *range(count), *range(count + axis, len(out))])
+    found = rows(table, tape.cast(indices, ir.DataType.INT64), tape)
+    return tape.transpose(found, [*range(count, count + axis), *range(count), *range(count + axis, len(out))])
+
+
+def rows(table: ir.Value, indices: ir.Value, tape: Tape) -> ir.Value:
+    """Truths and integers are gathered as floats, which plans have tables of."""
+    floats = tape.cast(table, ir.DataType.FLOAT)
+    return tape.cast(tape.fused("gather", [floats, indices], shape_of(indices) + shape_of(table)[1:]), dtype_of(table))
 
 
 def slice(node: ir.Node, tape: Tape) -> ir.Value | None:
