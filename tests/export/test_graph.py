@@ -25,6 +25,14 @@ class Squeezed(nn.Module):
         return torch.sin(x.squeeze(1).squeeze(2)).squeeze(-1)
 
 
+class Frequencies(nn.Module):
+    """As a network tells times apart."""
+
+    def forward(self, t: Tensor) -> Tensor:
+        """t: (B,) -> (B, 160)"""
+        return torch.cos(t[:, None] * torch.exp(-torch.arange(160) * 0.0577))
+
+
 class Masked(nn.Module):
     """One mask for every query."""
 
@@ -44,6 +52,15 @@ def test_a_number_next_to_0_or_1_is_kept() -> None:
     found = run(export_graph(Small(), {"x": x}, "y"), x=x)
     assert torch.equal(found[0], torch.zeros(4))
     torch.testing.assert_close(found[1], Small()(x)[1], rtol=2e-7, atol=0)
+
+
+def test_constant_curves_are_pytorchs_to_the_bit() -> None:
+    model = export_graph(Frequencies(), {"t": torch.tensor([999.0, 1.0])}, "y")
+    assert "Exp" not in [node.op_type for node in model.graph.node]
+    (table,) = (onnx.numpy_helper.to_array(one) for one in model.graph.initializer if 160 in one.dims)
+    expected = torch.exp(-torch.arange(160) * 0.0577).numpy()
+    assert np.array_equal(table.ravel(), expected)
+    assert not np.array_equal(expected, np.exp(-np.arange(160) * np.float32(0.0577)).astype(np.float32))
 
 
 def test_only_an_axis_of_1_is_squeezed() -> None:
