@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fewstep.engine.checks import choice
-from fewstep.engine.schedule import Schedule
+from fewstep.engine.schedule import Schedule, schedule
 from fewstep.engine.table import COLUMNS
 from fewstep.errors import InputError
 from fewstep.export.checkpoints.published import Checkpoint
@@ -60,7 +60,8 @@ def _is_schedule(family: Family, scheduler: Mapping[str, object] | None) -> bool
             found = Schedule.from_diffusers(scheduler, steps, **family.published.options(steps))
         except InputError:
             return False
-        if not _is_equal(family.contract.table(steps), found):
+        own = family.published.sampler
+        if not _is_equal(family.contract.table(steps) if own is None else schedule(own, steps), found):
             return False
     return True
 

@@ -139,7 +139,8 @@ class Published:
 
     pipelines: classes in model_index.json. networks: the classes each network may have, by its folder. optional: those
     of them that a checkpoint may lack. measure: (networks, image (H, W) or None for their own) -> Size. options: what
-    the pipeline hands to its scheduler's set_timesteps beside the number of steps.
+    the pipeline hands to its scheduler's set_timesteps beside the number of steps. sampler: the scheduler's own, where
+    the pipeline calls the network in other terms than that, by default the contract's.
     """
 
     pipelines: tuple[str, ...]
@@ -147,6 +148,7 @@ class Published:
     measure: Measure
     optional: frozenset[str] = frozenset()
     options: Callable[[int], Config] = lambda steps: {}
+    sampler: str | None = None
 
 
 @dataclass(frozen=True)

@@ -174,6 +174,7 @@ PUBLISHED = Published(
     ("SanaSprintPipeline",),
     {"text_encoder": ("Gemma2Model",), "transformer": ("SanaTransformer2DModel",), "vae": ("AutoencoderDC",)},
     measure,
+    sampler="scm",
 )
 
 
