@@ -69,6 +69,7 @@ mutants: $(VENV)/.dev
 
 families: $(VENV)/.dev
 	$(BIN)/python tests/family_coverage.py
+	$(BIN)/python tests/folder_parity.py
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix

@@ -6,26 +6,18 @@ from typing import Any
 import pytest
 from family_parity import HUB, assert_same_table, check, contract, noise, parts, scheduler, tiny
 from torch import Tensor
+from whole_families import CM_LEVELS, CM_SECOND
 
 from fewstep.engine.schedule import schedule
 from fewstep.engine.table import Schedule
 from fewstep.export.families.consistency_models import FAMILIES as MODELS
 
-SECOND = {  # of the two times, as scripts/launch.sh of openai/consistency_models samples each model
-    "cd_imagenet64": 22,
-    "ct_imagenet64": 106,
-    "cd_bedroom256": 17,
-    "cd_bedroom256_l2": 18,
-    "ct_bedroom256": 67,
-    "ct_cat256": 62,
-}
-LEVELS = {"ct_imagenet64": 201, "ct_bedroom256": 151, "ct_cat256": 151}
 NAMES = [family.name for family in MODELS]
 
 
 def config(name: str) -> dict[str, Any]:
     published: dict[str, Any] = HUB["cd_imagenet64"]["config"]
-    return published | {"num_train_timesteps": LEVELS.get(name, 40)}
+    return published | {"num_train_timesteps": CM_LEVELS.get(name, 40)}
 
 
 def of_pixels(pictures: Tensor) -> Tensor:
@@ -36,7 +28,7 @@ def of_pixels(pictures: Tensor) -> Tensor:
 def pipeline(name: str, inputs: dict[str, Tensor]) -> tuple[Any, dict[str, Any]]:
     made = tiny(name)
     pipe = importlib.import_module("diffusers").ConsistencyModelPipeline(
-        parts(made)["unet"], scheduler("cd_imagenet64", num_train_timesteps=LEVELS.get(name, 40))
+        parts(made)["unet"], scheduler("cd_imagenet64", num_train_timesteps=CM_LEVELS.get(name, 40))
     )
     labels = inputs["labels"].tolist() if inputs else None
     return pipe, {"batch_size": 2, "class_labels": labels, "latents": noise(made, 0)}
@@ -49,7 +41,7 @@ def test_the_pipelines_pictures(name: str, steps: int, monkeypatch: pytest.Monke
     made = tiny(name)
     inputs = made.random_inputs(2, seed=3)
     pipe, arguments = pipeline(name, inputs)
-    times = {"timesteps": [SECOND[name], 0]} if steps == 2 else {}
+    times = {"timesteps": [CM_SECOND[name], 0]} if steps == 2 else {}
     check(monkeypatch, made, inputs, contract(name, steps), pipe, arguments | times, of_pixels, "pt")
 
 
@@ -65,13 +57,13 @@ def test_other_counts_of_the_scheduler(steps: int, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("name", NAMES)
 def test_the_contract_is_the_published_schedulers_table(name: str) -> None:
     assert_same_table(contract(name, 1), Schedule.from_diffusers(config(name), 1))
-    times = Schedule.from_diffusers(config(name), timesteps=[SECOND[name], 0])
+    times = Schedule.from_diffusers(config(name), timesteps=[CM_SECOND[name], 0])
     assert_same_table(contract(name, 2), times)
 
 
 def test_the_two_step_times_are_not_the_even_ones() -> None:
     for name in NAMES:
-        assert SECOND[name] != LEVELS.get(name, 40) // 2, name
+        assert CM_SECOND[name] != CM_LEVELS.get(name, 40) // 2, name
 
 
 def test_the_bedrooms_take_nothing() -> None:

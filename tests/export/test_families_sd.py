@@ -18,6 +18,7 @@ from family_parity import (
     scheduler,
     tiny,
 )
+from whole_families import STABLE_DIFFUSION, sampling
 
 from fewstep.engine.schedule import schedule
 from fewstep.engine.table import Schedule
@@ -26,38 +27,16 @@ from fewstep.export.families.build import build
 from fewstep.export.families.catalogue import FAMILIES
 from fewstep.export.families.lcm_dreamshaper import GUIDANCE, embed
 
-TIMES = {4: [999, 749, 499, 249], 1: [399]}
-PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {  # the scheduler's configuration, and what its pipeline is told
-    "sd-turbo": ("sd-turbo", {}),
-    "sdxl-turbo": ("sdxl-turbo", {}),
-    "sdxl-lightning": ("sdxl-lightning", {}),
-    "sdxl-lightning-1step": ("sdxl-lightning-1step-x0", {}),
-    "hyper-sdxl": ("hyper-sd-nstep-lora", {}),
-    "hyper-sdxl-unified": ("hyper-sd-1step-unified-lora", {"eta": 1.0}),
-    "hyper-sdxl-1step": ("hyper-sdxl-1step-unet", {"timesteps": [800]}),
-    "tcd-sdxl": ("pcm-sdxl", {"eta": 0.3}),
-    "pcm-sdxl": ("pcm-sdxl", {"eta": 0.0}),
-    "dmd2-sdxl": ("dmd2-4step", {"timesteps": TIMES}),
-    "lcm-lora-sdxl": ("lcm-dreamshaper-v7", {}),
-    "hyper-sd15": ("hyper-sd-nstep-lora", {}),
-    "hyper-sd15-unified": ("hyper-sd-1step-unified-lora", {"eta": 1.0}),
-    "tcd-sd15": ("pcm-sdxl", {"eta": 0.3}),
-    "pcm-sd15": ("pcm-sdxl", {"eta": 0.0}),
-    "lcm-lora-sd15": ("lcm-dreamshaper-v7", {}),
-    "lcm-dreamshaper": ("lcm-dreamshaper-v7", {}),
-}
-CASES = [(name, N) for name in PUBLISHED for N in counts(name)]
+CASES = [(name, N) for name in STABLE_DIFFUSION for N in counts(name)]
 
 
-def told(name: str, steps: int) -> dict[str, Any]:
-    options = PUBLISHED[name][1]
-    return options | {"timesteps": TIMES[steps]} if name == "dmd2-sdxl" else options
-
-
-@pytest.mark.parametrize(("name", "steps"), [(name, N) for name in PUBLISHED for N in FAMILIES[name].contract.steps])
+@pytest.mark.parametrize(
+    ("name", "steps"), [(name, N) for name in STABLE_DIFFUSION for N in FAMILIES[name].contract.steps]
+)
 def test_the_contract_is_the_published_schedulers_table(name: str, steps: int) -> None:
     assert_same_table(
-        contract(name, steps), Schedule.from_diffusers(HUB[PUBLISHED[name][0]]["config"], steps, **told(name, steps))
+        contract(name, steps),
+        Schedule.from_diffusers(HUB[STABLE_DIFFUSION[name][0]]["config"], steps, **sampling(name, steps)),
     )
 
 
@@ -69,11 +48,11 @@ def test_from_token_ids_to_the_pipelines_pictures(name: str, steps: int, monkeyp
     pipe, arguments = pipeline(name, inputs)
     if "guidance" in inputs:
         inputs["guidance"] = torch.full((2,), GUIDANCE.default)
-    check(monkeypatch, made, inputs, contract(name, steps), pipe, arguments | told(name, steps))
+    check(monkeypatch, made, inputs, contract(name, steps), pipe, arguments | sampling(name, steps))
 
 
 def pipeline(name: str, inputs: dict[str, torch.Tensor]) -> tuple[Any, dict[str, Any]]:
-    made, key = tiny(name), PUBLISHED[name][0]
+    made, key = tiny(name), STABLE_DIFFUSION[name][0]
     diffusers, networks = importlib.import_module("diffusers"), parts(made)
     H, W = made.image
     arguments = {"prompt": ["0", "1"], "height": H, "width": W, "latents": noise(made, 0)}
