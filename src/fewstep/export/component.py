@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from fewstep.engine.bundle_manifest import DENOISER, Component, TensorSpec
 from fewstep.engine.reading.tensors_reader import BATCH
 from fewstep.errors import BackendError
-from fewstep.export.graph import export_graph
+from fewstep.export.graph import trace
 from fewstep.export.staging.comparison import open_graph, staged_error
 from fewstep.export.staging.stage_files import add_stages
 from fewstep.export.weights import move_weights, round_weights
@@ -39,7 +39,7 @@ def make_component(
     """
     round_weights(network, dtype)
     graph_file, weights_file = f"{file or name}.onnx", f"{file or name}.safetensors"
-    graph, weights = move_weights(export_graph(network, examples[0], outputs), weights_file, dtype)
+    graph, weights = move_weights(trace(network, examples[0], outputs), weights_file, dtype)
     component = Component(
         graph=graph_file,
         weights=(weights_file,),

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import onnx_ir as ir
 import torch
 from onnx import ModelProto
 from onnxscript import opset18 as op
@@ -28,9 +29,22 @@ def export_graph(
     opset: int = OPSET,
     any_batch: bool = True,
 ) -> ModelProto:
+    """As trace, with all weights in it: at most 2 GB."""
+    return plain(trace(network, inputs, outputs, opset=opset, any_batch=any_batch))
+
+
+def trace(
+    network: nn.Module,
+    inputs: Mapping[str, Tensor],
+    outputs: str | Sequence[str],
+    *,
+    opset: int = OPSET,
+    any_batch: bool = True,
+) -> ir.Model:
     """The network called with `inputs` by position, each (B, ...) with B >= 2 as an example of any B.
 
-    outputs: the name of its one output, or the names of several. any_batch: else B stays what it is.
+    outputs: the name of its one output, or the names of several. any_batch: else B stays what it is. Its weights are
+    the network's own, not copied.
     """
     B = torch.export.Dim(BATCH, min=1, max=MAX_BATCH)
     with _quiet(), torch.no_grad(), _one_batch(network):
@@ -48,10 +62,15 @@ def export_graph(
         )
         assert program is not None
         tidy(program.model)
-    model = ModelProto()
-    model.CopyFrom(program.model_proto)
-    _anonymize(model)
-    return model
+    return program.model
+
+
+def plain(model: ir.Model) -> ModelProto:
+    """As a message, without what tells of the machine."""
+    made = ModelProto()
+    made.CopyFrom(ir.to_proto(model))
+    _anonymize(made)
+    return made
 
 
 def _squeeze(x: Any, dim: int) -> Any:

@@ -4,14 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, helper
 from safetensors.numpy import save
 from torch import nn
 
-from fewstep.engine.reading.safetensors_header import Tensor, read_header
+from fewstep.engine.reading.safetensors_header import read_header
 from fewstep.errors import InputError
+from fewstep.export.graph import plain
 
 LARGE = 1024  # elements; a smaller tensor stays in the graph, as float32
 STORED: Mapping[str, np.dtype[np.float16] | np.dtype[np.float32]] = {
@@ -21,45 +23,40 @@ STORED: Mapping[str, np.dtype[np.float16] | np.dtype[np.float32]] = {
 TORCH = {"fp16": torch.float16, "fp32": torch.float32}
 
 
-def move_weights(model: ModelProto, file: str, dtype: str) -> tuple[bytes, bytes]:
+def move_weights(model: ir.Model, file: str, dtype: str) -> tuple[bytes, bytes]:
     """(graph, weights): `model` with its large float32 initializers as external data in the safetensors bytes.
 
-    dtype: "fp16" stores those rounded, each followed by a Cast to float32, or "fp32". Raises InputError naming a weight
-    that fp16 cannot hold.
+    dtype: "fp16" stores those rounded, each followed by a Cast to float32, or "fp32". The model is left with them
+    outside. Raises InputError naming a weight that fp16 cannot hold.
     """
-    moved = ModelProto()
-    moved.CopyFrom(model)
-    large: dict[str, NDArray[Any]] = {
-        tensor.name: numpy_helper.to_array(tensor).astype(STORED[dtype])
-        for tensor in moved.graph.initializer
-        if tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) >= LARGE
+    large = {
+        name: value.const_value
+        for name, value in model.graph.initializers.items()
+        if value.const_value is not None
+        and value.const_value.dtype == ir.DataType.FLOAT
+        and value.const_value.size >= LARGE
     }
-    _check_range(large)
-    weights = save(large, metadata={"format": "pt"})
-    places = {tensor.name: tensor for tensor in read_header(weights, file)}
-    for tensor in moved.graph.initializer:
-        if tensor.name in places:
-            _externalize(tensor, places[tensor.name], helper.np_dtype_to_tensor_dtype(STORED[dtype]), file)
+    arrays = {name: _stored(name, tensor, dtype) for name, tensor in large.items()}
+    weights = save(arrays, metadata={"format": "pt"})
+    places = {place.name: place for place in read_header(weights, file)}
+    for name, tensor in large.items():
+        kind, place = ir.DataType.from_numpy(STORED[dtype]), places[name]
+        model.graph.initializers[name].const_value = ir.ExternalTensor(
+            file, place.offset, place.length, kind, shape=tensor.shape, name=name
+        )
+    moved = plain(model)
     if dtype != "fp32":
         _cast(moved, sorted(places))
     return moved.SerializeToString(deterministic=True), weights
 
 
-def _check_range(weights: Mapping[str, NDArray[Any]]) -> None:
-    for name, values in weights.items():
-        if not np.isfinite(values).all():
-            raise InputError(
-                f"weight {name}: expected values that fit {values.dtype}, got larger ones; use --dtype fp32"
-            )
-
-
-def _externalize(tensor: TensorProto, place: Tensor, data_type: int, file: str) -> None:
-    for form in ("raw_data", "float_data"):
-        tensor.ClearField(form)
-    tensor.data_type, tensor.data_location = data_type, TensorProto.EXTERNAL
-    del tensor.external_data[:]
-    for key, value in (("location", file), ("offset", place.offset), ("length", place.length)):
-        tensor.external_data.add(key=key, value=str(value))
+def _stored(name: str, tensor: ir.TensorProtocol, dtype: str) -> NDArray[Any]:
+    """Its values in a type that its file has. Raises InputError for those beyond it."""
+    with np.errstate(over="ignore"):
+        values = tensor.numpy().astype(STORED[dtype])
+    if not np.isfinite(values).all():
+        raise InputError(f"weight {name}: expected values that fit {values.dtype}, got larger ones; use --dtype fp32")
+    return values
 
 
 def _cast(model: ModelProto, names: list[str]) -> None:
