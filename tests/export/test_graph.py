@@ -3,10 +3,13 @@
 import numpy as np
 import onnx
 import onnxruntime as ort
+import pytest
 import torch
 from torch import Tensor, nn
 
-from fewstep.export.graph import export_graph
+from fewstep.export.component import graph_error
+from fewstep.export.graph import export_graph, trace
+from fewstep.export.weights import move_weights, round_weights
 
 
 class Small(nn.Module):
@@ -73,3 +76,24 @@ def test_the_attention_of_opset_23_has_a_mask_that_onnxruntime_takes() -> None:
     model = export_graph(Masked(), {"x": x, "mask": mask}, "y", opset=23)
     assert "Attention" in {node.op_type for node in model.graph.node}
     torch.testing.assert_close(run(model, x=x, mask=mask), Masked()(x, mask))
+
+
+class Turned(nn.Module):
+    """Whose weight is folded to one that lies the other way round."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(40, 32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, 32) -> (B, 40)"""
+        return nn.functional.linear(x, self.weight)
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "fp16"])
+def test_weights_are_saved_row_by_row_however_they_lie(dtype: str) -> None:
+    network, x = Turned(), torch.randn(2, 32)
+    round_weights(network, dtype)
+    graph, weights = move_weights(trace(network, {"x": x}, "y"), "w.safetensors", dtype)
+    assert len(weights) >= network.weight.nbytes // (1 + (dtype == "fp16")) > len(graph)
+    assert graph_error(graph, {"w.safetensors": weights}, network, {"x": x}) < 1e-6

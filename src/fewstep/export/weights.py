@@ -53,7 +53,7 @@ def move_weights(model: ir.Model, file: str, dtype: str) -> tuple[bytes, bytes]:
 def _stored(name: str, tensor: ir.TensorProtocol, dtype: str) -> NDArray[Any]:
     """Its values in a type that its file has. Raises InputError for those beyond it."""
     with np.errstate(over="ignore"):
-        values = tensor.numpy().astype(STORED[dtype])
+        values = np.ascontiguousarray(tensor.numpy(), STORED[dtype])  # a transposed one would be saved as it lies
     if not np.isfinite(values).all():
         raise InputError(f"weight {name}: expected values that fit {values.dtype}, got larger ones; use --dtype fp32")
     return values
