@@ -86,13 +86,13 @@ class Turned(nn.Module):
         self.weight = nn.Parameter(torch.randn(40, 32))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (B, 32) -> (B, 40)"""
+        """x: (B, 3, 32) -> (B, 3, 40)"""
         return nn.functional.linear(x, self.weight)
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "fp16"])
 def test_weights_are_saved_row_by_row_however_they_lie(dtype: str) -> None:
-    network, x = Turned(), torch.randn(2, 32)
+    network, x = Turned(), torch.randn(2, 3, 32)
     round_weights(network, dtype)
     graph, weights = move_weights(trace(network, {"x": x}, "y"), "w.safetensors", dtype)
     assert len(weights) >= network.weight.nbytes // (1 + (dtype == "fp16")) > len(graph)
