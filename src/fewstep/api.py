@@ -6,15 +6,16 @@ import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fewstep.engine.bundle import Bundle
 from fewstep.engine.checks import choice, refuse, short
 from fewstep.engine.device import choose_device
-from fewstep.engine.pipeline import Pipeline
 from fewstep.engine.telemetry import refuse_telemetry
-from fewstep.engine.text import Texts
 from fewstep.errors import BundleError, InputError, MissingDependencyError, UnknownModelError
+
+if TYPE_CHECKING:  # what a model takes is imported with the first one, so that `import fewstep` is quick
+    from fewstep.engine.bundle import Bundle
+    from fewstep.engine.pipeline import Pipeline
 
 BACKENDS = ("auto", "onnxruntime", "native", "torch")
 DEVICES = ("auto", "cpu", "cuda")
@@ -36,7 +37,7 @@ def load(
     max_error: float | None = None,
     dtype: str | None = None,
     **checkpoint: Any,
-) -> Pipeline:
+) -> "Pipeline":
     """Make a model ready.
 
     model: the name of a shipped model, a bundle's folder, a plan, which ends in .fsp, or a published checkpoint: a
@@ -73,6 +74,9 @@ def load(
             f"backend: native runs plans, got {short(str(model))}; run `fewstep compile {source} -o MODEL{PLAN}` and "
             f"load MODEL{PLAN}"
         )
+    from fewstep.engine.pipeline import Pipeline
+    from fewstep.engine.text import Texts
+
     device = choose_device()[0] if device == "auto" else device
     bundle = open_model(model)
     from fewstep.engine.backends.onnxruntime import OnnxRuntimeBackend
@@ -98,7 +102,7 @@ def _load_checkpoint(
     max_error: float | None,
     dtype: str | None,
     options: Mapping[str, Any],
-) -> Pipeline:
+) -> "Pipeline":
     if max_error is not None:
         raise InputError(f"max_error: expected with a plan alone, got {short(path)}")
     if backend not in ("auto", "torch"):
@@ -120,7 +124,7 @@ def is_plan(model: object) -> bool:
     return isinstance(model, str | Path) and Path(model).suffix == PLAN and "\0" not in str(model)
 
 
-def _load_plan(path: Path, backend: str, device: str, threads: int | None, max_error: float | None) -> Pipeline:
+def _load_plan(path: Path, backend: str, device: str, threads: int | None, max_error: float | None) -> "Pipeline":
     if backend in ("onnxruntime", "torch"):
         raise InputError(f"backend: {backend} runs no plans, got {short(str(path))}; choose native")
     if not os.path.lexists(path):
@@ -128,7 +132,9 @@ def _load_plan(path: Path, backend: str, device: str, threads: int | None, max_e
             f"there is no plan {short(str(path))}; `fewstep compile MODEL -o {_quoted(path)}` makes one"
         )
     from fewstep.engine.backends.native import NativeBackend
+    from fewstep.engine.pipeline import Pipeline
     from fewstep.engine.plan_model import check_certificate
+    from fewstep.engine.text import Texts
 
     native = NativeBackend(path, device=device, threads=threads)
     if max_error is not None:
@@ -144,8 +150,10 @@ def shipped_models() -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{MANIFEST}"))}
 
 
-def open_model(model: str | Path) -> Bundle:
+def open_model(model: str | Path) -> "Bundle":
     """The verified bundle of a shipped model's name or of a folder."""
+    from fewstep.engine.bundle import Bundle
+
     shipped = shipped_models()
     if isinstance(model, str) and model in shipped:
         return Bundle.open(shipped[model], hard_links=True)

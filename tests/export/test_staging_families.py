@@ -45,27 +45,12 @@ def flux(network: nn.Module, x: Tensor, t: Tensor, text: Tensor, pooled: Tensor)
     return out
 
 
-def unet(network: nn.Module, x: Tensor, t: Tensor, text: Tensor, guidance: Tensor) -> Tensor:
-    out: Tensor = network(x, t, text, timestep_cond=guidance, return_dict=False)[0]
-    return out
-
-
 def dit(network: nn.Module, x: Tensor, t: Tensor, label: Tensor) -> Tensor:
     out: Tensor = network(x, timestep=t, class_labels=label, return_dict=False)[0]
     return out
 
 
 CASES = {
-    "lcm": Case(
-        "UNet2DConditionModel",
-        {
-            "sample_size": 8, "layers_per_block": 1, "block_out_channels": (8,), "norm_num_groups": 2,
-            "down_block_types": ("CrossAttnDownBlock2D",), "up_block_types": ("CrossAttnUpBlock2D",),
-            "mid_block_type": None, "cross_attention_dim": 8, "attention_head_dim": 2, "time_cond_proj_dim": 4,
-        },
-        {STATE: (4, 8, 8), "text": (3, 8), "guidance": (4,)},
-        unet,
-    ),
     "dit": Case(
         "DiTTransformer2DModel",
         {
