@@ -6,7 +6,8 @@ FUZZ_SECONDS ?= 60
 BIN := $(VENV)/bin
 CXX_FILES := $(shell find runtime -name "*.cc" -o -name "*.h")
 BUILD_INPUTS := pyproject.toml constraints.txt CMakeLists.txt $(filter-out runtime/tests/% runtime/fuzz/%,$(CXX_FILES))
-INSTALL := $(BIN)/python -m pip install --quiet --editable
+# What is never imported need not be compiled to bytecode.
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile --editable
 
 # For the isolated build too; pip 25.3 and later read the second name there.
 export PIP_CONSTRAINT := constraints.txt

@@ -18,8 +18,8 @@ CLOSE = 1e-5  # diffusers has its levels in float32
 def detect(checkpoint: Checkpoint, name: str | None = None) -> Family:
     """name: of the family, where the checkpoint's files do not say what its weights were distilled for.
 
-    Without it, the one family whose networks these are and whose schedule, at every step count, is the checkpoint's
-    own. Raises InputError listing the families there could be.
+    Without it, the one family whose networks these are, whose schedule is the checkpoint's own at every step count, and
+    which is published whole. Raises InputError listing the families there could be.
     """
     where = str(checkpoint.path)
     fitting = [family for family in FAMILIES.values() if _fits(family, checkpoint)]
@@ -33,7 +33,7 @@ def detect(checkpoint: Checkpoint, name: str | None = None) -> Family:
     matching = [family for family in fitting if _is_schedule(family, checkpoint.scheduler)]
     if not matching or len({id(family.contract) for family in matching}) > 1:
         found = "no scheduler" if checkpoint.scheduler is None else f"its {checkpoint.scheduler.get('_class_name')}"
-        could = ", ".join(family.name for family in matching or fitting)
+        could = ", ".join(family.name for family in fitting)
         raise InputError(
             f"{where}: {found} does not say what its weights were distilled for; name the family (--family), one of "
             f"{could}"
@@ -53,7 +53,7 @@ def _fits(family: Family, checkpoint: Checkpoint) -> bool:
 
 def _is_schedule(family: Family, scheduler: Mapping[str, object] | None) -> bool:
     """Whether the scheduler makes the contract's table of every step count, as the family's pipeline calls it."""
-    if scheduler is None or family.published is None:
+    if scheduler is None or family.published is None or not family.published.is_whole:
         return False
     for steps in family.contract.steps:
         try:

@@ -140,7 +140,9 @@ class Published:
     pipelines: classes in model_index.json. networks: the classes each network may have, by its folder. optional: those
     of them that a checkpoint may lack. measure: (networks, image (H, W) or None for their own) -> Size. options: what
     the pipeline hands to its scheduler's set_timesteps beside the number of steps. sampler: the scheduler's own, where
-    the pipeline calls the network in other terms than that, by default the contract's.
+    the pipeline calls the network in other terms than that, by default the contract's. is_whole: whether checkpoints
+    are published whole, with the family's scheduler; a LoRA or a denoiser is for a base model, whose files tell nothing
+    of it.
     """
 
     pipelines: tuple[str, ...]
@@ -149,6 +151,7 @@ class Published:
     optional: frozenset[str] = frozenset()
     options: Callable[[int], Config] = lambda steps: {}
     sampler: str | None = None
+    is_whole: bool = True
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,13 @@ TINY = sd_turbo.measure({**sd_turbo.TINY.networks, "unet": unet(**UNET_TINY)}, N
 FULL = sd_turbo.measure(
     {"text_encoder": clip_text.clip_text(clip_text.CLIP_L), "unet": unet(), "vae": sd_turbo.VAE_FULL}, None
 )
+PUBLISHED = replace(sd_turbo.PUBLISHED, is_whole=False)
 
 
 def sd15(name: str, contract: Contract) -> Family:
-    return replace(sd_turbo.FAMILY, name=name, tiny=TINY, full=FULL, contract=contract, dtype=torch.float16)
+    return replace(
+        sd_turbo.FAMILY, name=name, tiny=TINY, full=FULL, contract=contract, dtype=torch.float16, published=PUBLISHED
+    )
 
 
 # The sources are those of sdxl_distilled.py.

@@ -15,10 +15,11 @@ TRAINED = sdxl_turbo.FULL.networks["unet"]
 FULL = sdxl_turbo.measure(
     {**sdxl_turbo.FULL.networks, "unet": replace(TRAINED, config={**TRAINED.config, "sample_size": NATIVE})}, None
 )
+PUBLISHED = replace(sdxl_turbo.PUBLISHED, is_whole=False)
 
 
 def sdxl(name: str, contract: Contract) -> Family:
-    return replace(sdxl_turbo.FAMILY, name=name, full=FULL, contract=contract)
+    return replace(sdxl_turbo.FAMILY, name=name, full=FULL, contract=contract, published=PUBLISHED)
 
 
 # arXiv:2402.13929. The one-step UNet predicts x_0: the picture is its output.
