@@ -56,7 +56,7 @@ lines: $(VENV)/.dev
 	$(BIN)/python .ci/lines.py
 
 pytest: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(shell nproc) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(shell nproc) --dist loadfile --no-loadscope-reorder
 
 bench: $(VENV)/.bench
 	set -e; for file in $$(grep -l __main__ benchmarks/*.py); do \

@@ -21,6 +21,17 @@ if not gpu():
     os.environ["TRITON_INTERPRET"] = "1"  # read when a kernel is defined, so before any is imported
 
 
+# Files whose few tests take minutes: they go first, so that no worker is left alone with one at the end.
+LONG = (
+    "test_aot.py", "test_cuda_images.py", "test_gpu_plans.py", "test_mutants.py", "test_published.py", "test_export.py",
+    "test_networks.py", "test_staging_families.py", "test_folders.py", "test_families_sd.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 @pytest.fixture
 def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Where kernel tests run: a GPU if there is one.

@@ -42,7 +42,7 @@ def move_weights(model: ir.Model, file: str, dtype: str) -> tuple[bytes, bytes]:
     for name, tensor in large.items():
         kind, place = ir.DataType.from_numpy(STORED[dtype]), places[name]
         model.graph.initializers[name].const_value = ir.ExternalTensor(
-            file, place.offset, place.length, kind, shape=tensor.shape, name=name
+            file, place.offset, place.length, kind, shape=ir.Shape(tensor.shape.numpy()), name=name
         )
     moved = plain(model)
     if dtype != "fp32":
