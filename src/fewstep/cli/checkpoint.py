@@ -10,6 +10,7 @@ from fewstep.errors import InputError
 def add_options(parser: Parser) -> None:
     options = parser.add_argument_group("of a published checkpoint")
     options.add_argument("--family", help="what it was distilled for, where its files do not say")
+    options.add_argument("--distilled-steps", type=int, metavar="N", help="and for which step count, likewise")
     options.add_argument("--size", type=size, metavar="WxH", help="of the picture, 512x512 (as it was trained)")
     options.add_argument("--variant", help="of the weights' files, such as fp16")
     options.add_argument("--denoiser", metavar="FILE", help="a single file with the denoiser to take instead")

@@ -21,6 +21,7 @@ from fewstep.export.families.family import Family, Networks, Size, with_instruct
 from fewstep.export.lora.fuse import fuse
 from fewstep.export.lora.read_lora import read_lora
 from fewstep.export.published import Source, contract_of, export_family
+from fewstep.export.step_count import of_step_count
 from fewstep.export.tokenizer import read_tokenizer, token_count
 
 MAX_LICENSE = 1 << 20
@@ -29,6 +30,7 @@ MAX_NAME = 64
 MAX_SIDE = 1 << 16
 MAX_LORAS = 64
 MAX_STRENGTH = 1e3
+MAX_STEPS = 1000
 DENOISERS = ("unet", "transformer")
 Progress = Callable[[str], None]
 
@@ -62,10 +64,12 @@ class Opened:
 class Wanted:
     """How a checkpoint is to be opened.
 
-    family: what it was distilled for, where its files do not say. size: of the image (H, W), by default the one it was
-    trained at. variant: of a folder's weights, such as "fp16". denoiser: a single file whose UNet or transformer takes
-    the place of the checkpoint's. loras: files, each with its strength. config: the folder of diffusers that a single
-    file has its configurations, schedule and tokenizers from. offline: take a repository from the cache alone.
+    family: what it was distilled for, where its files do not say; distilled_steps: and for which step count, where the
+    family has other weights for each and no name of a LoRA or denoiser says it. size: of the image (H, W), by default
+    the one it was trained at. variant: of a folder's weights, such as "fp16". denoiser: a single file whose UNet or
+    transformer takes the place of the checkpoint's. loras: files, each with its strength. config: the folder of
+    diffusers that a single file has its configurations, schedule and tokenizers from. offline: take a repository from
+    the cache alone.
     """
 
     family: str | None = None
@@ -75,6 +79,7 @@ class Wanted:
     loras: tuple[tuple[str, float], ...] = ()
     config: str | os.PathLike[str] | None = None
     offline: bool = False
+    distilled_steps: int | None = None
 
     def __post_init__(self) -> None:
         """Raises InputError for what cannot be: it comes from callers."""
@@ -85,6 +90,14 @@ class Wanted:
         loras = tuple((str(file), real("strength", strength, -MAX_STRENGTH, MAX_STRENGTH)) for file, strength in pairs)
         object.__setattr__(self, "loras", loras)
         flag("offline", self.offline)
+        if self.distilled_steps is not None:
+            whole("distilled_steps", self.distilled_steps, 1, MAX_STEPS)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What is read beside the checkpoint."""
+        beside = () if self.denoiser is None else (os.fspath(self.denoiser),)
+        return (*beside, *(file for file, _ in self.loras))
 
 
 def _listed(where: str, value: object, low: int, high: int) -> Sequence[Any]:
@@ -100,7 +113,7 @@ def open_family(
 ) -> Opened:
     """Raises InputError naming the file and what is wrong with it, UnknownModelError where there is none."""
     checkpoint = open_checkpoint(path, variant=wanted.variant, config=wanted.config, offline=wanted.offline)
-    found = detect(checkpoint, wanted.family)
+    found = of_step_count(detect(checkpoint, wanted.family), wanted.distilled_steps, wanted.files)
     assert found.published is not None
     roles = [role for role in found.published.networks if role in checkpoint.networks]
     measured = found.published.measure({role: checkpoint.networks[role] for role in roles}, wanted.size)

@@ -11,7 +11,7 @@ from torch import nn
 
 from fewstep.engine.backends.torch.generation import Input
 from fewstep.engine.schedule import Schedule, schedule
-from fewstep.errors import ContractError
+from fewstep.errors import ContractError, InputError
 
 SizeName = Literal["tiny", "full"]
 Config = Mapping[str, Any]
@@ -117,6 +117,12 @@ class Contract:
     default_steps: int
     steps: Mapping[int, Config]
 
+    def of(self, steps: int) -> "Contract":
+        """That of weights which were distilled for one count."""
+        if steps not in self.steps:
+            raise InputError(f"distilled_steps: expected one of {', '.join(map(str, self.steps))}, got {steps}")
+        return Contract(self.name, steps, {steps: self.steps[steps]})
+
     def table(self, steps: int | None = None) -> Schedule:
         N = self.default_steps if steps is None else steps
         if N not in self.steps:
@@ -142,7 +148,7 @@ class Published:
     the pipeline hands to its scheduler's set_timesteps beside the number of steps. sampler: the scheduler's own, where
     the pipeline calls the network in other terms than that, by default the contract's. is_whole: whether checkpoints
     are published whole, with the family's scheduler; a LoRA or a denoiser is for a base model, whose files tell nothing
-    of it.
+    of it. by_count: whether each step count of the contract has weights of its own.
     """
 
     pipelines: tuple[str, ...]
@@ -152,6 +158,7 @@ class Published:
     options: Callable[[int], Config] = lambda steps: {}
     sampler: str | None = None
     is_whole: bool = True
+    by_count: bool = False
 
 
 @dataclass(frozen=True)

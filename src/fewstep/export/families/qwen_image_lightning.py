@@ -183,5 +183,6 @@ PUBLISHED = Published(
         "vae": ("AutoencoderKLQwenImage",),
     },
     measure,
+    by_count=True,
 )
 FAMILY = Family("qwen-image-lightning", TINY, FULL, CONTRACT, prompt, denoiser, decoder, torch.bfloat16, PUBLISHED)

@@ -33,17 +33,18 @@ FULL = sd_turbo.measure(
 PUBLISHED = replace(sd_turbo.PUBLISHED, is_whole=False)
 
 
-def sd15(name: str, contract: Contract) -> Family:
+def sd15(name: str, contract: Contract, by_count: bool = False) -> Family:
+    published = replace(PUBLISHED, by_count=by_count)
     return replace(
-        sd_turbo.FAMILY, name=name, tiny=TINY, full=FULL, contract=contract, dtype=torch.float16, published=PUBLISHED
+        sd_turbo.FAMILY, name=name, tiny=TINY, full=FULL, contract=contract, dtype=torch.float16, published=published
     )
 
 
 # The sources are those of sdxl_distilled.py.
-HYPER = sd15("hyper-sd15", Contract("ddim", 4, {N: {"set_alpha_to_one": False} for N in (2, 4, 8)}))
+HYPER = sd15("hyper-sd15", Contract("ddim", 4, {N: {"set_alpha_to_one": False} for N in (2, 4, 8)}), by_count=True)
 HYPER_UNIFIED = sd15("hyper-sd15-unified", Contract("tcd", 1, {N: {"eta": 1.0} for N in TIMES}))
 TCD = sd15("tcd-sd15", Contract("tcd", 4, {N: {"eta": 0.3} for N in TIMES}))
-PCM = sd15("pcm-sd15", Contract("tcd", 4, {N: {"eta": 0.0} for N in (2, 4, 8, 16)}))
+PCM = sd15("pcm-sd15", Contract("tcd", 4, {N: {"eta": 0.0} for N in (2, 4, 8, 16)}), by_count=True)
 LCM_LORA = sd15("lcm-lora-sd15", Contract("lcm", 4, {N: {} for N in TIMES}))
 
 FAMILIES = (HYPER, HYPER_UNIFIED, TCD, PCM, LCM_LORA)
