@@ -14,18 +14,18 @@ export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: picture test lint layout types-and-cpp types cpp fuzz lines pytest bench aot mutants families format stub clean distclean
+.PHONY: picture test lint layout types-and-objects types objects cpp fuzz lines pytest bench aot mutants families format stub clean distclean
 .NOTPARALLEL:
 
 picture: $(VENV)/.base
 	mkdir -p out
 	$(BIN)/fewstep generate -m toons16 -p "green critter on purple" -n 4 --steps 2 --seed 7 --layout sheet -o out/picture.png
 
-test: lint layout types-and-cpp fuzz lines pytest
+test: types-and-objects lint layout cpp fuzz lines pytest
 
-# mypy has one core while C++ is built on all: together they are sooner done.
-types-and-cpp: $(VENV)/.dev
-	$(MAKE) types & types=$$!; $(MAKE) cpp; cpp=$$?; wait $$types && exit $$cpp
+# pip and mypy use one core each: C++ is compiled beside them.
+types-and-objects: $(VENV)/.tools
+	$(MAKE) objects & objects=$$!; $(MAKE) types; types=$$?; wait $$objects && exit $$types
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
@@ -37,17 +37,16 @@ layout: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
-cpp: $(VENV)/.dev
+objects: $(VENV)/.tools
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cmake -G Ninja -S . -B build/cpp -Wno-dev \
-	  -DFEWSTEP_SANITIZE=ON -DCMAKE_COMPILE_WARNING_AS_ERROR=ON
-	$(BIN)/cmake --build build/cpp
+	  -DFEWSTEP_SANITIZE=ON -DFEWSTEP_FUZZ=ON -DCMAKE_COMPILE_WARNING_AS_ERROR=ON
+	$(BIN)/cmake --build build/cpp --target all fuzzers
+
+cpp: objects
 	$(BIN)/ctest --test-dir build/cpp --output-on-failure --parallel $(shell nproc)
 
 # What reads plans, against inputs that nobody wrote. One that ends it is left in build/fuzz/*/crash-input.
-fuzz: $(VENV)/.dev
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cmake -G Ninja -S . -B build/cpp -Wno-dev \
-	  -DFEWSTEP_SANITIZE=ON -DFEWSTEP_FUZZ=ON -DCMAKE_COMPILE_WARNING_AS_ERROR=ON
-	$(BIN)/cmake --build build/cpp --target fuzzers
+fuzz: objects
 	for name in container program; do mkdir -p build/fuzz/$$name/kept && (cd build/fuzz/$$name && ../../cpp/$${name}_fuzz \
 	  kept ../../../runtime/fuzz/corpus/$$name -max_total_time=$(FUZZ_SECONDS)) & pids="$$pids $$!"; done; \
 	  for pid in $$pids; do wait $$pid || exit 1; done
@@ -89,6 +88,10 @@ distclean: clean
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "fewstep needs Python 3.11 or later: make PYTHON=/path/to/python" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.tools: constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --no-compile cmake ninja
+	touch $@
 
 $(VENV)/.base: $(BUILD_INPUTS) | $(BIN)/python
 	$(INSTALL) .
