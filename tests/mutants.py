@@ -32,6 +32,7 @@ from mutants_equivalent import EQUIVALENT
 from mutants_source import Mutant, mutants
 
 ROOT = Path(__file__).parents[1]
+TOLD = ("function", "line", "text", "change")
 ENOUGH = 0.95
 MEMORY = 16 << 30  # bytes of address space
 IMPORT = re.compile(r"^\s*from ([\w.]+) import", re.MULTILINE)
@@ -58,7 +59,7 @@ class Result:
     survivors: list[Mutant]
 
     def row(self) -> dict[str, Any]:
-        lived = [{name: value for name, value in vars(m).items() if name != "source"} for m in self.survivors]
+        lived = [{name: getattr(mutant, name) for name in TOLD} for mutant in self.survivors]
         return {**vars(self), "survivors": lived}
 
 

@@ -7,7 +7,7 @@ masked lanes are loaded as, which most kernels never look at; and annotations.
 import ast
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
@@ -35,7 +35,14 @@ class Mutant:
     line: int
     text: str  # of the line as it was
     change: str  # "a < b -> a <= b"
-    source: str  # of the whole file, changed
+    tree: ast.Module = field(repr=False)
+    old: ast.AST = field(repr=False)
+    new: ast.AST = field(repr=False)
+
+    @property
+    def source(self) -> str:
+        """Of the whole file, changed."""
+        return ast.unparse(ast.fix_missing_locations(replaced(self.tree, self.old, self.new)))
 
 
 def mutants(source: str) -> Iterator[Mutant]:
@@ -45,9 +52,8 @@ def mutants(source: str) -> Iterator[Mutant]:
     for function in [node for node in tree.body if isinstance(node, ast.FunctionDef) and is_kernel(node)]:
         for node in [found for statement in function.body for found in visible(statement)]:
             for new in changes(node):
-                changed = ast.unparse(ast.fix_missing_locations(replaced(tree, node, new)))
                 what = f"{ast.unparse(node)} -> {ast.unparse(new)}".replace("\n", " ")
-                yield Mutant(function.name, node.lineno, lines[node.lineno - 1].strip(), what, changed)
+                yield Mutant(function.name, node.lineno, lines[node.lineno - 1].strip(), what, tree, node, new)
 
 
 def is_kernel(function: ast.FunctionDef) -> bool:

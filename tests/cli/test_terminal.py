@@ -68,7 +68,7 @@ def test_a_name_cannot_move_the_terminal(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda kind: kind.name)
 def test_a_signal_leaves_no_trace(folder: Path, tmp_path: Path, kind: signal.Signals) -> None:
     """Sent twice, as a shell and its group may, once temporary files are there."""
-    argv = [*COMMAND, "generate", "-m", str(folder), "-n", "1024", "--steps", "1", "--scale", "64", "-o", "a.png"]
+    argv = [*COMMAND, "generate", "-m", str(folder), "-n", "128", "--steps", "1", "--scale", "64", "-o", "a.png"]
     process = subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not list(tmp_path.iterdir()) and process.poll() is None:
         time.sleep(0.002)
