@@ -21,6 +21,7 @@ import fewstep
 from benchmarks.pairing import interleave, machine, summarise, write_rows
 from fewstep.api import open_model
 from fewstep.engine.bundle_manifest import LABELS
+from fewstep.engine.job import Job
 from fewstep.engine.noise import normal
 from fewstep.engine.request import contract_schedule
 from fewstep.engine.table import Schedule
@@ -84,7 +85,7 @@ def peers(model: str, checkpoint: Path, threads: int, wanted: Sequence[str]) -> 
         return read_checkpoint(checkpoint).network
 
     made: dict[str, Make] = {
-        OURS: lambda seeds, labels, schedule: pipe.backend.run(seeds, {LABELS: labels}, schedule)[0]
+        OURS: lambda seeds, labels, schedule: pipe.backend.run(Job(seeds, {LABELS: labels}, schedule))[0]
     }
     if "eager" in wanted:
         made["eager"] = torch_peer(eager(), torch.contiguous_format)

@@ -28,6 +28,7 @@ from benchmarks.plan_flop import flop_of
 from fewstep.api import open_model
 from fewstep.compilation import compile_plan
 from fewstep.engine.bundle_manifest import LABELS
+from fewstep.engine.job import Job
 from fewstep.engine.noise import normal
 from fewstep.engine.request import contract_schedule
 from fewstep.engine.table import Schedule
@@ -71,7 +72,7 @@ def onnxruntime_peer(graph: Path, threads: int) -> Make:
 
 def backend_peer(model: str | Path, backend: str, threads: int | None) -> Make:
     pipe = fewstep.load(model, backend=backend, device="cpu", threads=threads)
-    return lambda seeds, labels, schedule: pipe.backend.run(seeds, {LABELS: labels}, schedule)[0]
+    return lambda seeds, labels, schedule: pipe.backend.run(Job(seeds, {LABELS: labels}, schedule))[0]
 
 
 def peers(model: str, plan: Path, checkpoint: Path, threads: Sequence[int]) -> dict[str, Make]:

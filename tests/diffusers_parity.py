@@ -180,9 +180,28 @@ def _errors_by_step(schedule: Schedule, reference: Reference) -> Iterator[dict[s
         h = y
 
 
+def level_error(schedule: Schedule, case: Case) -> float:
+    """Error of a picture with noise added, at every step; 0 for schedulers that know no such thing."""
+    scheduler, noise = scheduler_for(case), initial_noise()
+    x_0 = noise.flip(0).tanh()
+    errors = [0.0]
+    for t, alpha, sigma in zip(scheduler.timesteps, schedule.alpha, schedule.sigma, strict=False):
+        scheduler._step_index = None  # Heun's keeps that of the first time it meets
+        if hasattr(scheduler, "scale_noise"):
+            noised = scheduler.scale_noise(x_0, t[None], noise)
+        elif hasattr(scheduler, "add_noise"):
+            noised = scheduler.add_noise(x_0, noise, t[None])
+        else:
+            return 0.0
+        errors.append(relative_error(float(alpha) * x_0 + float(sigma) * noise, noised))
+    return max(errors)
+
+
 def check(case: Case, tolerance: float = TOLERANCE) -> None:
     """Asserts parity of the table with diffusers, step by step and as a whole."""
     schedule, reference = case.schedule(), run_diffusers(case)
+    error = level_error(schedule, case)
+    assert error <= tolerance, f"{case}: error of the levels {error:.2e}\n{schedule}"
     errors = step_errors(schedule, reference)
     assert max(errors) <= tolerance, f"{case}: step errors {errors}\n{schedule}"
     error = trajectory_error(schedule, reference)

@@ -25,8 +25,10 @@ import fewstep
 from fewstep.compilation import compile_plan
 from fewstep.engine.bundle import Bundle
 from fewstep.engine.bundle_manifest import Contract
+from fewstep.engine.job import Job
 from fewstep.engine.pipeline import Pipeline
 from fewstep.engine.request import check_request, contract_schedule
+from fewstep.engine.start import Start
 from fewstep.engine.torch_noise import torch_stream
 from fewstep.errors import FewstepError, InputError
 from fewstep.export.bundle import write_bundle
@@ -117,7 +119,7 @@ def _latents(pipe: Pipeline, steps: int, rng: str) -> Any:
     if backend.name == "native":
         return backend.generate(SEEDS, inputs, steps)[0]
     noise = [torch_stream(seed, backend.state, schedule) for seed in SEEDS] if rng == "torch" else None
-    return backend.latents(SEEDS, inputs, schedule, noise=noise)
+    return backend.latents(Job(SEEDS, inputs, schedule, Start(noise=noise)))
 
 
 def _images(pipe: Pipeline, steps: int, rng: str) -> Any:

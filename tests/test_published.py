@@ -16,8 +16,10 @@ from fewstep.cli.main import main
 from fewstep.compilation import compile_plan
 from fewstep.engine.backends.native import NativeBackend
 from fewstep.engine.bundle import Bundle
+from fewstep.engine.job import Job
 from fewstep.engine.pipeline import Pipeline
 from fewstep.engine.request import check_request, contract_schedule
+from fewstep.engine.start import Start
 from fewstep.engine.torch_noise import torch_stream
 from fewstep.errors import ContractError, InputError
 from fewstep.export.export import Export
@@ -70,13 +72,12 @@ def reference(folder: Path) -> Any:
     return run
 
 
-def latents(pipe: Pipeline, steps: int, **noise: Any) -> Any:
+def latents(pipe: Pipeline, steps: int, rng: str = "fewstep") -> Any:
     schedule = contract_schedule(pipe.manifest, steps)
     inputs, _ = pipe._inputs(check_request(pipe.manifest, PROMPTS, seed=SEEDS, steps=steps))
     backend: Any = pipe.backend
-    if noise:
-        noise = {"noise": [torch_stream(seed, backend.state, schedule) for seed in SEEDS]}
-    return backend.latents(SEEDS, inputs, schedule, **noise)
+    noise = [torch_stream(seed, backend.state, schedule) for seed in SEEDS] if rng == "torch" else None
+    return backend.latents(Job(SEEDS, inputs, schedule, Start(noise=noise)))
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 4])

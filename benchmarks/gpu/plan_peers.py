@@ -23,6 +23,7 @@ from fewstep.engine.backends.torch.eager import generate
 from fewstep.engine.backends.torch.generation import Generation, Input
 from fewstep.engine.backends.torch.program import Modules, Program, Shape
 from fewstep.engine.bundle_manifest import LABELS
+from fewstep.engine.job import Job
 from fewstep.engine.request import contract_schedule
 from fewstep.engine.table import Schedule
 from fewstep.errors import BackendError
@@ -170,7 +171,7 @@ def model_peers(plan: Plan, steps: int, device: str) -> dict[str, Make]:
         backend: Any = load(MODEL, backend="onnxruntime", device=device).backend
 
         def run() -> Array:
-            made: Array = backend.run(seeds, {LABELS: labels}, table)[0]
+            made: Array = backend.run(Job(seeds, {LABELS: labels}, table))[0]
             return made
 
         return Peer(run, run)

@@ -14,9 +14,11 @@ from fewstep.engine.backends.onnxruntime import OnnxRuntimeBackend
 from fewstep.engine.backends.state import State
 from fewstep.engine.bundle import Bundle
 from fewstep.engine.image import to_uint8
+from fewstep.engine.job import Job
 from fewstep.engine.noise import normal
 from fewstep.engine.sampling import sample
 from fewstep.engine.schedule import SAMPLERS, GuidedSchedule, Schedule, schedule
+from fewstep.engine.start import Start
 from fewstep.errors import BackendError, BundleError, ContractError, InputError, MissingDependencyError
 
 SHAPE = (3, SIDE, SIDE)
@@ -35,27 +37,40 @@ def network(u: Floats, tau: float, *_: float) -> Floats:
     return out
 
 
+def picture(table: Schedule, masked: bool) -> Start:
+    """To be changed from the second row on, where one can begin there."""
+    mask = (normal([4], 0, (1, SIDE, SIDE)) > 0).astype(np.float32) if masked else None
+    first = 1 if len(table) > 1 and not table.e[1] else 0
+    return Start(latents=normal([3], 0, SHAPE), mask=mask, first=first)
+
+
+@pytest.mark.parametrize("given", ["noise", "picture", "masked"])
 @pytest.mark.parametrize("steps", [1, 4])
 @pytest.mark.parametrize("guidance", [None, 1.5], ids=["plain", "guided"])
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_the_state_in_place_is_the_reference_loop_to_the_bit(name: str, guidance: float | None, steps: int) -> None:
+def test_the_state_in_place_is_the_reference_loop_to_the_bit(
+    name: str, guidance: float | None, steps: int, given: str
+) -> None:
     table = schedule(name, steps)
     plan: Schedule | GuidedSchedule = table if guidance is None else table.guided(guidance)
-    noise, draws = normal([7], 0, SHAPE)[0], normal(range(1, len(table) + 1), 1, SHAPE)
-    state = State(SHAPE)
+    noise, draws = normal([7], 0, SHAPE), normal(range(1, len(table) + 1), 1, SHAPE)
+    start = Start() if given == "noise" else picture(table, masked=given == "masked")
+    state = State((1, *SHAPE))
     for _ in range(2):  # the second run must not see the first one's history
-        state.start(table, noise)
-        for i in range(len(table)):
+        state.start(table, noise, start)
+        for i in range(start.first, len(table)):
             m = network(state.scale_input(table, i), table.tau[i])
             outputs = [m] if guidance is None else [NULL_SHARE * m, m]
             state.advance(plan, i, outputs, draws[i] if table.c[i] else None)
+            state.keep(table, i, noise, start)
         out = state.finish(table).copy()
 
     def reference(u: Floats, *times: float) -> object:
         m = network(u, *times)
         return m if guidance is None else (NULL_SHARE * m, m)
 
-    assert np.array_equal(out, sample(plan, reference, noise, lambda i: draws[i]))
+    pictures: dict[str, Any] = {"latents": start.latents, "mask": start.mask, "first": start.first}
+    assert np.array_equal(out, sample(plan, reference, noise, lambda i: draws[i], **pictures))
     assert np.isfinite(out).all()
 
 
@@ -83,7 +98,7 @@ def test_images_are_the_reference_loop_s(bundle: Bundle, steps: int, guidance: f
     plan = table if guidance is None else table.guided(guidance)
     backend = OnnxRuntimeBackend(bundle, threads=threads)
     seeds, labels = [7, 2**64 - 1, 0, 8], np.array([[0, 1, 2], [2, 2, 3], [1, 0, 0], [0, 1, 2]])
-    images, timings = backend.run(seeds, {"labels": labels}, plan)
+    images, timings = backend.run(Job(seeds, {"labels": labels}, plan))
     assert images.shape == (4, SIDE, SIDE, 3) and images.dtype == np.uint8
     for image, seed, row in zip(images, seeds, labels, strict=True):
         assert np.array_equal(image, by_hand(bundle, seed, row.tolist(), plan))
@@ -98,8 +113,8 @@ def test_the_latent_scaling_and_the_range_are_the_bundle_s(bundle: Bundle, tmp_p
     other = OnnxRuntimeBackend(Bundle.open(write_bundle(tmp_path, **changes)), threads=1)
     table = schedule("trigflow", 1)
     labels = {"labels": np.array([[0, 0, 0]])}
-    grey, _ = OnnxRuntimeBackend(bundle, threads=1).run([1], labels, table)
-    moved, _ = other.run([1], labels, table)
+    grey, _ = OnnxRuntimeBackend(bundle, threads=1).run(Job([1], labels, table))
+    moved, _ = other.run(Job([1], labels, table))
     inside = (grey > 0) & (grey < 255)
     x = grey / 127.5 - 1
     expected = np.clip((x / 2 + 0.25) * 255, 0, 255)
@@ -110,9 +125,7 @@ def test_progress_counts_every_image(bundle: Bundle) -> None:
     seen: list[tuple[int, int]] = []
     backend = OnnxRuntimeBackend(bundle, threads=2)
     backend.run(
-        [1, 2, 3],
-        {"labels": np.zeros((3, 3), np.int64)},
-        schedule("trigflow", 1),
+        Job([1, 2, 3], {"labels": np.zeros((3, 3), np.int64)}, schedule("trigflow", 1)),
         lambda done, n: seen.append((done, n)),
     )
     assert seen == [(1, 3), (2, 3), (3, 3)]
@@ -122,12 +135,14 @@ def test_numbers_that_overflow_are_an_error_and_the_backend_lives_on(tmp_path: P
     backend = OnnxRuntimeBackend(Bundle.open(write_bundle(tmp_path, overflow=True)), threads=2)
     for _ in range(2):
         with pytest.raises(BackendError, match="returned NaN or Inf at step 1 of 2"):
-            backend.run([1, 2, 3], {"labels": np.zeros((3, 3), np.int64)}, schedule("trigflow", 2))
+            backend.run(Job([1, 2, 3], {"labels": np.zeros((3, 3), np.int64)}, schedule("trigflow", 2)))
 
 
 def test_a_schedule_of_two_times_is_refused(bundle: Bundle) -> None:
     with pytest.raises(ContractError, match="needs a network of two times"):
-        OnnxRuntimeBackend(bundle, threads=1).run([1], {"labels": np.zeros((1, 3), np.int64)}, schedule("meanflow", 1))
+        OnnxRuntimeBackend(bundle, threads=1).run(
+            Job([1], {"labels": np.zeros((1, 3), np.int64)}, schedule("meanflow", 1))
+        )
 
 
 def test_a_device_that_is_not_there_names_the_package(bundle: Bundle) -> None:
@@ -186,4 +201,4 @@ def test_a_graph_that_is_not_what_its_manifest_says(tmp_path: Path, change: str)
 def test_an_output_that_outgrows_its_buffer_at_run_time(tmp_path: Path) -> None:
     backend = OnnxRuntimeBackend(Bundle.open(write_bundle(tmp_path, onnx_bytes=edited("late"))), threads=1)
     with pytest.raises(BackendError, match="onnxruntime failed at step 1 of 1"):
-        backend.run([1], {"labels": np.zeros((1, 3), np.int64)}, schedule("trigflow", 1, times=[math.pi / 2]))
+        backend.run(Job([1], {"labels": np.zeros((1, 3), np.int64)}, schedule("trigflow", 1, times=[math.pi / 2])))

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from gaussian import (
     MU,
@@ -137,6 +138,8 @@ def assert_exact_marginals(table: Schedule, level: Callable[[float], Level], raw
     network = Network(table, posterior_draw)
     out = sample(table, network, exact_start(table, level(float(table.tau[0]))), fresh) / table.out_scale
     levels = [*(level(float(tau)) for tau in table.tau), last]
+    found = np.stack([table.alpha, table.sigma], axis=1)
+    np.testing.assert_allclose(found, [(at.alpha, at.sigma) for at in levels[:-1]], rtol=1e-9, atol=1e-9)
     for state, at in zip((*network.seen, out), levels, strict=True):
         mean, variance = mean_and_variance(state)
         # CM adds noise of variance sigma'^2 - sigma_min^2, as if its x_0 had kept sigma_min^2

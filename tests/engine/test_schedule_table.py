@@ -158,8 +158,9 @@ def test_advance_is_the_general_form(N: int, a: float, b: float, r: float) -> No
     first = np.append(0.0, np.full(N - 1, 0.25))
     ones = np.ones(N)
     table = Schedule(
-        "any", 1.0, 1.0, ones, ones, a * ones, b * ones, column, ones, b * ones, column, first, r * ones, ones, 0 * ones
-    )
+        "any", 1.0, 1.0, ones, ones, a * ones, b * ones, column, ones, b * ones, column, first, r * ones, ones,
+        0 * ones, ones, ones,
+    )  # fmt: skip
     x, h = NOISE[0], np.zeros_like(NOISE[0])
     for i in range(N):
         m, z = curved(x), NOISE[1 + i]

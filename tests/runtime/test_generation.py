@@ -12,6 +12,7 @@ from fewstep._runtime import Program as Native
 from fewstep.api import open_model
 from fewstep.engine.backends.onnxruntime import OnnxRuntimeBackend
 from fewstep.engine.bundle import Bundle
+from fewstep.engine.job import Job
 from fewstep.engine.request import contract_schedule
 from fewstep.errors import ContractError
 from fewstep.export.lower.generation import compile_bundle
@@ -39,7 +40,7 @@ def compiled(bundle: Bundle) -> dict[int, Compiled]:
 def expected(bundle: Bundle) -> dict[int, NDArray[np.uint8]]:
     """onnxruntime's images by step count."""
     backend = OnnxRuntimeBackend(bundle, threads=1)
-    return {N: backend.run(SEEDS, {"labels": LABELS}, contract_schedule(bundle.manifest, N))[0] for N in (1, 2, 4)}
+    return {N: backend.run(Job(SEEDS, {"labels": LABELS}, contract_schedule(bundle.manifest, N)))[0] for N in (1, 2, 4)}
 
 
 def inputs(first: int, batch: int) -> dict[str, NDArray[np.int64]]:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from fewstep.engine.bundle_manifest import LABELS, Contract
 from fewstep.engine.checks import choice, refuse
 from fewstep.engine.image import Images
-from fewstep.engine.noise import Noise
+from fewstep.engine.job import Job
 from fewstep.engine.request import Label, Prompt, Request, Steps, check_request, contract_schedule
 from fewstep.engine.result import Result
-from fewstep.engine.table import GuidedSchedule, Schedule
+from fewstep.engine.start import Start
 from fewstep.engine.text import Texts
 from fewstep.engine.timings import Timings
 from fewstep.engine.torch_noise import RNGS, torch_stream
@@ -29,9 +29,7 @@ class Progress(Protocol):
 
 
 class Backend(Protocol):
-    """What runs a model. seeds: n; inputs: what a request brings, (n, ...) by name; noise: of each image, by default
-    its seed's; images: uint8 (n, H, W, 3).
-    """
+    """What runs a model. images: uint8 (n, H, W, 3)."""
 
     name: str
     device: str
@@ -42,14 +40,7 @@ class Backend(Protocol):
     def state(self) -> tuple[int, ...]:
         """The shape of one image's state."""
 
-    def run(
-        self,
-        seeds: Sequence[int],
-        inputs: Mapping[str, NDArray[Any]],
-        schedule: Schedule | GuidedSchedule,
-        progress: Progress | None = None,
-        noise: Sequence[Noise] | None = None,
-    ) -> tuple[Images, Timings]: ...
+    def run(self, job: Job, progress: Progress | None = None) -> tuple[Images, Timings]: ...
 
 
 @dataclass(frozen=True)
@@ -138,7 +129,7 @@ class Pipeline:
             noise = [torch_stream(seed, self.backend.state, schedule) for seed in seeds] if rng == "torch" else None
             told = None if progress is None else _shifted(progress, done, n)
             given = {name: values[rows] for name, values in inputs.items()}
-            images[rows], timings = self.backend.run(seeds, given, schedule, told, noise)
+            images[rows], timings = self.backend.run(Job(seeds, given, schedule, Start(noise=noise)), told)
             spent, done = spent + timings, done + len(rows)
         return images, spent
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from fewstep.engine.checks import Array
+from fewstep.engine.picture_levels import first_levels, kept_levels
 from fewstep.engine.table import GuidedSchedule, Schedule
 
 
@@ -61,20 +62,32 @@ def sample(
     draw: Callable[[int], X],
     *,
     with_target: bool = False,
+    latents: X | None = None,
+    mask: X | None = None,
+    first: int = 0,
 ) -> X:
     """Run the schedule from unit normal noise of any shape and float dtype; the state keeps that dtype.
 
     network(u, tau) returns m like u, with tau a Python float; with a GuidedSchedule it returns (m_null, m_cond).
     draw(i) returns fresh unit noise like `noise` and is called exactly at the steps where the reference draws, in
     order, after the network. with_target: call network(u, tau, target), for networks of two times.
+
+    latents: x_0 of pictures to change, in the state's own scale; the loop then begins with row `first`. mask: 1 where
+    they are made anew, 0 where they are kept. Raises ContractError for a row that the loop cannot begin with.
     """
     table = schedule if isinstance(schedule, Schedule) else schedule.schedule
-    x: Any = table.init * noise
+    alpha, sigma = first_levels(table, first, picture=latents is not None, masked=mask is not None)
+    x: Any = _weighted((sigma, noise), (alpha, latents))
     h: Any = None
-    for i in range(len(table)):
+    new: Any = mask
+    for i in range(first, len(table)):
         times = (table.tau[i], table.target[i]) if with_target else (table.tau[i],)
         m = network(float(table.s_in[i]) * x, *map(float, times))
         z = draw(i) if table.draws[i] else None
         x, h = advance(schedule, i, x, m, h, z)
+        if mask is not None:
+            alpha, sigma = kept_levels(table, i)
+            kept = _weighted((sigma, noise), (alpha, latents))
+            x = new * x + (1 - new) * kept
     out: X = table.out_scale * x
     return out

@@ -71,6 +71,7 @@ def transition(
 def assemble(
     name: str,
     tau: Array,
+    now: Levels,
     step: Coefficients,
     *,
     draws: NDArray[np.bool_] | bool,
@@ -79,7 +80,7 @@ def assemble(
     out_scale: float = 1.0,
     target: Array | float = np.nan,
 ) -> Schedule:
-    """The Schedule of N steps; numbers stand for constant columns."""
+    """The Schedule of N steps; numbers stand for constant columns. now: the levels that the steps leave."""
     N = len(tau)
-    columns = (np.broadcast_to(np.asarray(v, np.float64), N) for v in (s_in, *step, draws, target))
+    columns = (np.broadcast_to(np.asarray(v, np.float64), N) for v in (s_in, *step, draws, target, *now))
     return Schedule(name, float(init), float(out_scale), tau, *columns)

@@ -11,7 +11,7 @@ import numpy as np
 from fewstep.engine.checks import Array, numbers, real, refuse
 from fewstep.errors import InputError
 
-COLUMNS = ("tau", "s_in", "a", "b", "c", "p", "q", "d", "e", "r", "draws", "target")
+COLUMNS = ("tau", "s_in", "a", "b", "c", "p", "q", "d", "e", "r", "draws", "target", "alpha", "sigma")
 
 
 def _frozen(values: Array) -> Array:
@@ -31,6 +31,7 @@ class Schedule:
     Each column is a read-only float64 array of length N. `draws` is 1.0 where the reference draws z_i, even if c is 0
     there, else 0.0. `r` is inf where nothing is clamped. `target` is the time the step goes to, in the units of tau,
     for networks of two times (MeanFlow, shortcut, IMM, CTM, flow maps), else NaN; see sample(with_target=True).
+    `alpha`, `sigma` are the levels of the state before step i, alpha*x_0 + sigma*eps: where a picture joins the loop.
     An illegal table raises InputError.
     """
 
@@ -49,6 +50,8 @@ class Schedule:
     r: Array
     draws: Array
     target: Array
+    alpha: Array
+    sigma: Array
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "init", real("init", self.init, 0, above=True))

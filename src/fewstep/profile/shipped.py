@@ -14,6 +14,7 @@ from fewstep.engine.backends.session import open_session
 from fewstep.engine.bundle_manifest import LABELS
 from fewstep.engine.cores import available
 from fewstep.engine.image import to_uint8
+from fewstep.engine.job import Job
 from fewstep.engine.noise import normal
 from fewstep.engine.request import check_steps, contract_schedule
 from fewstep.engine.sampling import sample
@@ -68,7 +69,7 @@ def engine(model: str, labels: NDArray[np.int64], table: Schedule, threads: int)
     last: dict[str, float] = {}
 
     def run() -> Pictures:
-        images, timings = pipe.backend.run(range(len(labels)), {LABELS: labels}, table)
+        images, timings = pipe.backend.run(Job(range(len(labels)), {LABELS: labels}, table))
         last.update({f"step {i + 1}": ms / 1e3 for i, ms in enumerate(timings.denoise)})
         last["bytes"] = timings.decode / 1e3
         return images

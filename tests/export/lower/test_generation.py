@@ -10,6 +10,7 @@ from small_bundle import write_bundle
 
 from fewstep.engine.backends.onnxruntime import OnnxRuntimeBackend
 from fewstep.engine.bundle import Bundle
+from fewstep.engine.job import Job
 from fewstep.engine.request import contract_schedule
 from fewstep.errors import ContractError
 from fewstep.export.lower.generation import compile_bundle
@@ -44,7 +45,9 @@ def test_pictures_are_those_of_onnxruntime(variant: str, tmp_path: Path) -> None
         for N in bundle.manifest.schedule.steps:
             seeds = np.array(SEEDS[:batch], np.uint64).view(np.int64)
             found = machine.run({"seeds": seeds, "labels": LABELS[:batch]}, N)
-            expected, _ = backend.run(SEEDS[:batch], {"labels": LABELS[:batch]}, contract_schedule(bundle.manifest, N))
+            expected, _ = backend.run(
+                Job(SEEDS[:batch], {"labels": LABELS[:batch]}, contract_schedule(bundle.manifest, N))
+            )
             assert np.abs(found["images"].astype(int) - expected).max() <= 1
             assert found["latents"].shape == (batch, 3, 8, 8) and not found["flag"].any()
 

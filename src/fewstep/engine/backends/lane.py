@@ -12,6 +12,7 @@ from fewstep.engine.backends.network import Network, Values
 from fewstep.engine.backends.state import State
 from fewstep.engine.bundle_manifest import MODULATION, PROMPT, STEP, Manifest, TensorSpec
 from fewstep.engine.noise import Noise
+from fewstep.engine.start import Start
 from fewstep.engine.table import GuidedSchedule, Schedule
 from fewstep.errors import BackendError
 
@@ -54,13 +55,13 @@ class Lane:
             self._loop.append(network.bind(STEP, {network.state.name: self._u, **self._of_prompt, **of_step, **output}))
 
     def run(
-        self, conditions: Values, noise: Noise, schedule: Schedule | GuidedSchedule
+        self, conditions: Values, noise: Noise, schedule: Schedule | GuidedSchedule, start: Start
     ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """The last state (1, ...) of one image, valid until the next run, and the seconds of what hangs on its
-        conditions alone and of each step, N + 1.
+        conditions alone and of each step that runs.
 
         conditions: the denoiser's, of one image, without a batch axis. noise: step -> (1, ...), step 0 the first.
-        schedule: of the times that this was made for.
+        schedule: of the times that this was made for. start: of one image.
         """
         table = schedule if isinstance(schedule, Schedule) else schedule.schedule
         clock = [time.perf_counter()]
@@ -68,13 +69,14 @@ class Lane:
             condition[-1] = conditions[name]
         self._prepare()
         clock.append(time.perf_counter())
-        state = self._state
-        state.start(table, noise(0))
-        for i in range(len(table)):
+        state, z_0 = self._state, noise(0)
+        state.start(table, z_0, start)
+        for i in range(start.first, len(table)):
             self._u[:] = state.scale_input(table, i)
             self._call(i)
             z = noise(i + 1) if table.c[i] else None
             state.advance(schedule, i, [self._m[j : j + 1] for j in range(len(self._m))], z)
+            state.keep(table, i, z_0, start)
             clock.append(time.perf_counter())
         return state.finish(table), np.diff(clock)
 

@@ -17,9 +17,8 @@ from fewstep.engine.checks import choice, whole
 from fewstep.engine.cores import available
 from fewstep.engine.device import DEVICES, MAX_THREADS
 from fewstep.engine.image import Images
-from fewstep.engine.noise import Noise
+from fewstep.engine.job import Job
 from fewstep.engine.plan_model import PlanModel, read_model
-from fewstep.engine.table import GuidedSchedule, Schedule
 from fewstep.engine.timings import Timings
 from fewstep.errors import ContractError
 
@@ -44,24 +43,18 @@ class NativeBackend:
         self.model: PlanModel = read_model(self.program.metadata, os.fspath(path))
         self.load_ms = (time.perf_counter() - start) * 1e3
 
-    def run(
-        self,
-        seeds: Sequence[int],
-        inputs: Mapping[str, NDArray[Any]],
-        schedule: Schedule | GuidedSchedule,
-        progress: Progress | None = None,
-        noise: Sequence[Noise] | None = None,
-    ) -> tuple[Images, Timings]:
+    def run(self, job: Job, progress: Progress | None = None) -> tuple[Images, Timings]:
         """Images uint8 (n, H, W, 3) and where the time went: a run is one call, so all of it counts as one stage.
 
-        inputs: what the request brings, (n, ...) by name. schedule: the model's own of len(schedule) steps, which the
-        plan holds. Raises ContractError for other noise than the seeds', which a plan makes itself; DeviceError.
+        The schedule is the model's own of its step count, which the plan holds. Raises ContractError for other noise
+        than the seeds', which a plan makes itself, and for pictures to change; DeviceError.
         """
-        if noise is not None:
+        if job.start.noise is not None:
             raise ContractError("a plan makes its own noise; load the bundle to give it another")
+        if job.start.latents is not None:
+            raise ContractError("a plan begins with noise; load the bundle to change pictures")
         start = time.perf_counter()
-        steps = len(schedule if isinstance(schedule, Schedule) else schedule.schedule)
-        images = self._run(seeds, inputs, steps, ("images",), progress)["images"]
+        images = self._run(job.seeds, job.inputs, len(job.table), ("images",), progress)["images"]
         return images, Timings(load=self.load_ms, denoise=((time.perf_counter() - start) * 1e3,))
 
     @property

@@ -7,9 +7,8 @@ order, whichever kernels onnxruntime picks for a shape. Measured for toons16-32 
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +22,9 @@ from fewstep.engine.checks import choice, whole
 from fewstep.engine.cores import available
 from fewstep.engine.device import DEVICES, MAX_THREADS
 from fewstep.engine.image import Images, to_uint8
-from fewstep.engine.noise import Noise, stream
+from fewstep.engine.job import Job
 from fewstep.engine.reading.interface import input_names
-from fewstep.engine.table import GuidedSchedule, Schedule
+from fewstep.engine.table import Schedule
 from fewstep.engine.timings import Timings
 from fewstep.errors import BundleError, ContractError
 
@@ -73,28 +72,21 @@ class OnnxRuntimeBackend:
         self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="fewstep")
         self.load_ms = (time.perf_counter() - start) * 1e3
 
-    def run(
-        self,
-        seeds: Sequence[int],
-        inputs: Mapping[str, NDArray[Any]],
-        schedule: Schedule | GuidedSchedule,
-        progress: Progress | None = None,
-        noise: Sequence[Noise] | None = None,
-    ) -> tuple[Images, Timings]:
+    def run(self, job: Job, progress: Progress | None = None) -> tuple[Images, Timings]:
         """Images uint8 (n, H, W, 3) and where the time went.
 
-        seeds: n ints; inputs: what the request brings, (n, ...) by name; progress(done, n) is called after each image,
-        in order. noise: of each image, by default its seed's. Raises BackendError if onnxruntime fails or the network
+        progress(done, n) is called after each image, in order. Raises BackendError if onnxruntime fails or the network
         returns NaN or Inf.
         """
-        n, image = len(seeds), self._manifest.image
+        _check(job.table)
+        n, image = len(job.seeds), self._manifest.image
         images = np.empty((n, image.height, image.width, image.channels), np.uint8)
-        times = np.zeros(len(_table(schedule)) + 2)
+        times = np.zeros(len(job.table) - job.start.first + 2)
         workers = min(self.threads, n) if self.device == "cpu" else 1
 
         def make(i: int) -> NDArray[np.float64]:
             start = time.perf_counter()
-            latent, seconds = self._latent(i, seeds, inputs, schedule, noise)
+            latent, seconds = self._latent(i, job)
             images[i] = self._picture(latent)
             return np.append(seconds, time.perf_counter() - start - seconds.sum())
 
@@ -111,35 +103,23 @@ class OnnxRuntimeBackend:
     def state(self) -> tuple[int, ...]:
         return self._manifest.state.shape
 
-    def latents(
-        self,
-        seeds: Sequence[int],
-        inputs: Mapping[str, NDArray[Any]],
-        schedule: Schedule | GuidedSchedule,
-        noise: Sequence[Noise] | None = None,
-    ) -> NDArray[np.float32]:
+    def latents(self, job: Job) -> NDArray[np.float32]:
         """The states (n, ...) that a decoder is given."""
-        return np.concatenate([self._latent(i, seeds, inputs, schedule, noise)[0] for i in range(len(seeds))])
+        _check(job.table)
+        return np.concatenate([self._latent(i, job)[0] for i in range(len(job.seeds))])
 
-    def _latent(
-        self,
-        i: int,
-        seeds: Sequence[int],
-        inputs: Mapping[str, NDArray[Any]],
-        schedule: Schedule | GuidedSchedule,
-        noise: Sequence[Noise] | None,
-    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    def _latent(self, i: int, job: Job) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """Of image i, (1, ...), and the seconds as Lane.run says them, with the prompt's component in the first."""
         start = time.perf_counter()
-        _table(schedule)
-        values: Values = {name: inputs[known][i : i + 1] for known, name in self._inputs.items()}
+        values: Values = {name: job.inputs[known][i : i + 1] for known, name in self._inputs.items()}
         conditions = values if self._prompt is None else self._prompt.run(values)
-        draw = stream(seeds[i], self._manifest.state.shape) if noise is None else noise[i]
+        noise = job.noise(i, self._manifest.state.shape)
         prompt = time.perf_counter() - start
-        lane = self._lanes.take(schedule)
-        latent, seconds = lane.run({name: rows[0] for name, rows in conditions.items()}, draw, schedule)
+        lane = self._lanes.take(job.schedule)
+        row = {name: rows[0] for name, rows in conditions.items()}
+        latent, seconds = lane.run(row, noise, job.schedule, job.start.of(i))
         latent = latent.copy()
-        self._lanes.give_back(lane, schedule)
+        self._lanes.give_back(lane, job.schedule)
         seconds[0] += prompt
         return latent, seconds
 
@@ -153,9 +133,7 @@ class OnnxRuntimeBackend:
         return picture
 
 
-def _table(schedule: Schedule | GuidedSchedule) -> Schedule:
+def _check(table: Schedule) -> None:
     """Raises ContractError for one of networks of two times."""
-    table = schedule if isinstance(schedule, Schedule) else schedule.schedule
     if table.two_times:
         raise ContractError(f"schedule {table.name} needs a network of two times; this backend runs networks of one")
-    return table

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fewstep.engine.picture_levels import kept_levels
+from fewstep.engine.start import Start
 from fewstep.engine.table import GuidedSchedule, Schedule
 
 Array = NDArray[np.float32]
-Term = tuple[float, Array]
+Term = tuple[float, Array | None]
 
 
 class State:
@@ -17,9 +19,10 @@ class State:
     def __init__(self, shape: Sequence[int]) -> None:
         self.x, self.u, self._next, self._y, self._h, self._scratch = (np.zeros(shape, np.float32) for _ in range(6))
 
-    def start(self, schedule: Schedule, noise: Array) -> None:
-        """x = init * noise."""
-        np.multiply(noise, np.float32(schedule.init), out=self.x)
+    def start(self, schedule: Schedule, noise: Array, start: Start) -> None:
+        """x = init * noise, or the pictures to change with the noise of their first row."""
+        alpha, sigma = start.levels(schedule)
+        self._sum(self.x, (sigma, noise), (alpha, start.latents))
 
     def scale_input(self, schedule: Schedule, i: int) -> Array:
         """u = s_in[i] * x."""
@@ -41,14 +44,26 @@ class State:
         self.x, self._next = self._next, self.x
         self._y, self._h = self._h, self._y
 
+    def keep(self, schedule: Schedule, i: int, noise: Array, start: Start) -> None:
+        """After step i: the pictures, with the first noise at the level reached, where a mask keeps them."""
+        if start.mask is None:
+            return
+        alpha, sigma = kept_levels(schedule, i)
+        self._sum(self._next, (sigma, noise), (alpha, start.latents))
+        self._next *= 1 - start.mask
+        self.x *= start.mask
+        self.x += self._next
+
     def finish(self, schedule: Schedule) -> Array:
         """out_scale * x, valid until the next start."""
         return np.multiply(self.x, np.float32(schedule.out_scale), out=self.x)
 
     def _sum(self, out: Array, *terms: Term) -> None:
-        """out = the sum of scale * array over scales that are not 0."""
-        first, *rest = [term for term in terms if term[0] != 0] or terms[:1]
-        np.multiply(first[1], np.float32(first[0]), out=out)
+        """out = the sum of scale * array over scales that are not 0, whose arrays are there."""
+        (scale, array), *rest = [term for term in terms if term[0] != 0] or terms[:1]
+        assert array is not None
+        np.multiply(array, np.float32(scale), out=out)
         for scale, array in rest:
+            assert array is not None
             np.multiply(array, np.float32(scale), out=self._scratch)
             out += self._scratch

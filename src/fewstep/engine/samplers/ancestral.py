@@ -58,4 +58,4 @@ def _ancestral(name: str, t: Array, sigma: Array, init: float, prediction_type: 
     now, to = sigma[:-1], sigma[1:]
     up = np.minimum(to, eta * np.sqrt(to**2 * (now**2 - to**2) / now**2))
     step = transition(ve_estimate(prediction_type, now), ve(now), ve(to), up)
-    return assemble(name, t, step, draws=True, s_in=ve_scale(now), init=init)
+    return assemble(name, t, ve(now), step, draws=True, s_in=ve_scale(now), init=init)

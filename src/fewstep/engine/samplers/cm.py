@@ -45,7 +45,7 @@ def cm(
     step = transition(x_0, ve(sigma), ve(added), added)
     step = step._replace(c=step.c * real("s_noise", s_noise, 0))
     s_in = 1 / np.sqrt(sigma**2 + sd**2)
-    return assemble("cm", log_time(sigma), step, draws=N > 1, s_in=s_in, init=smax)
+    return assemble("cm", log_time(sigma), ve(sigma), step, draws=N > 1, s_in=s_in, init=smax)
 
 
 def boundary(sigma: Array, sigma_min: float, sigma_data: float, r: float) -> Estimate:

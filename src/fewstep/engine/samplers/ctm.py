@@ -39,4 +39,4 @@ def ctm(
     step = transition(x_0, ve(t), ve(to), fresh)
     draws = (np.arange(N) < N - 1) & (g > 0)
     s_in = 1 / np.sqrt(t**2 + sd**2)
-    return assemble("ctm", log_time(t), step, draws=draws, s_in=s_in, init=smax, target=log_time(s))
+    return assemble("ctm", log_time(t), ve(t), step, draws=draws, s_in=s_in, init=smax, target=log_time(s))

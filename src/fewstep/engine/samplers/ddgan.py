@@ -26,4 +26,4 @@ def ddgan(steps: int, *, beta_min: float = 0.1, beta_max: float = 20.0) -> Sched
     at_to = np.append(at[1:], 1.0)
     now = vp(at)
     step = transition(vp_estimate("sample", now), now, vp(at_to), posterior_std(at, at_to))
-    return assemble("ddgan", np.arange(N - 1, -1, -1.0), step, draws=True)
+    return assemble("ddgan", np.arange(N - 1, -1, -1.0), now, step, draws=True)

@@ -42,7 +42,7 @@ def ddim(
     c = stochasticity * posterior_std(at, at_to)
     of_clamped = flag("use_clipped_model_output", use_clipped_model_output) and clip_sample
     step = transition(vp_estimate(prediction_type, now, r), now, vp(at_to), c, eps_of_clamped=of_clamped)
-    return assemble("ddim", t.astype(np.float64), step, draws=stochasticity > 0)
+    return assemble("ddim", t.astype(np.float64), now, step, draws=stochasticity > 0)
 
 
 def ddpm(
@@ -76,7 +76,7 @@ def ddpm(
     std = posterior_std(at, at_to)
     step = transition(vp_estimate(prediction_type, now, r), now, vp(at_to), std, eps_of_clamped=clip_sample)
     added = np.sqrt(1 - at / at_to) if kind == "fixed_large" else np.maximum(std, 1e-10)
-    return assemble("ddpm", t, step._replace(c=added * (t > 0)), draws=t > 0)
+    return assemble("ddpm", t, now, step._replace(c=added * (t > 0)), draws=t > 0)
 
 
 def posterior_std(at: Array, at_to: Array) -> Array:

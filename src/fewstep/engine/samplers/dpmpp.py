@@ -54,7 +54,7 @@ def dpmpp_2m(
     w = _second_order(
         sigma, to.alpha, np.asarray(step.d), choice("solver_type", solver_type, ("midpoint", "heun")), second
     )
-    return assemble("dpmpp-2m", t, step._replace(d=step.d + w, e=-w), draws=False)
+    return assemble("dpmpp-2m", t, now, step._replace(d=step.d + w, e=-w), draws=False)
 
 
 def _second_order(sigma: Array, alpha_to: Array, K: Array, solver_type: str, where: Array) -> Array:

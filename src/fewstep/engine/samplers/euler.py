@@ -70,7 +70,7 @@ def euler(
     step = transition(x_0, ve(hat), ve(sigma[1:]), 0.0)
     added = real("s_noise", s_noise, 0) * np.sqrt(hat**2 - now**2)
     step = step._replace(c=step.a * added)
-    return assemble("euler", t, step, draws=churned, s_in=ve_scale(now), init=initial(sigma, timestep_spacing))
+    return assemble("euler", t, ve(now), step, draws=churned, s_in=ve_scale(now), init=initial(sigma, timestep_spacing))
 
 
 def ve_scale(sigma: Array) -> Array:

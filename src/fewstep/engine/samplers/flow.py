@@ -117,12 +117,14 @@ def flow_map_euler(steps: int, **options: Unpack[FlowOptions]) -> Schedule:
 
 
 def _flow_euler(name: str, grid: FlowGrid, *, two_times: bool) -> Schedule:
-    step = transition(grid.x_0, flow(grid.s[:-1]), flow(grid.s[1:]), 0.0)
-    return assemble(name, grid.tau[:-1], step, draws=False, target=grid.tau[1:] if two_times else np.nan)
+    now = flow(grid.s[:-1])
+    step = transition(grid.x_0, now, flow(grid.s[1:]), 0.0)
+    return assemble(name, grid.tau[:-1], now, step, draws=False, target=grid.tau[1:] if two_times else np.nan)
 
 
 def flow_stochastic(steps: int, **options: Unpack[FlowOptions]) -> Schedule:
     """FlowMatchLCMScheduler, and FlowMatchEulerDiscreteScheduler's stochastic_sampling; always draws."""
     grid = flow_grid(steps, **options)
-    step = transition(grid.x_0, flow(grid.s[:-1]), flow(grid.s[1:]), grid.s[1:])
-    return assemble("flow-stochastic", grid.tau[:-1], step, draws=True)
+    now = flow(grid.s[:-1])
+    step = transition(grid.x_0, now, flow(grid.s[1:]), grid.s[1:])
+    return assemble("flow-stochastic", grid.tau[:-1], now, step, draws=True)

@@ -26,4 +26,4 @@ def flow_ancestral(steps: int, *, eta: float = 1.0, s_noise: float = 1.0, **opti
     # without noise the reference does not rescale either: it is left at s_down
     target = flow(np.where(draws, to, down))
     step = transition(grid.x_0, flow(s), target, np.where(draws, fresh, 0.0))
-    return assemble("flow-ancestral", grid.tau[:-1], step._replace(c=step.c * scale), draws=draws)
+    return assemble("flow-ancestral", grid.tau[:-1], flow(s), step._replace(c=step.c * scale), draws=draws)

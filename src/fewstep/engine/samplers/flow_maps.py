@@ -24,7 +24,7 @@ def meanflow(steps: int, *, times: Sequence[float] | None = None) -> Schedule:
     if times is not None:
         t = down_to_zero(times, N)
     step = transition(flow_estimate(t[:-1]), flow(t[:-1]), flow(t[1:]), 0.0)
-    return assemble("meanflow", t[:-1], step, draws=False, target=t[1:])
+    return assemble("meanflow", t[:-1], flow(t[:-1]), step, draws=False, target=t[1:])
 
 
 def shortcut(steps: int) -> Schedule:
@@ -38,4 +38,4 @@ def shortcut(steps: int) -> Schedule:
     t = np.arange(N + 1) / N
     s = 1 - t
     step = transition(Estimate(1.0, s[:-1]), flow(s[:-1]), flow(s[1:]), 0.0)
-    return assemble("shortcut", t[:-1], step, draws=False, target=t[1:])
+    return assemble("shortcut", t[:-1], flow(s[:-1]), step, draws=False, target=t[1:])

@@ -4,6 +4,7 @@ from typing import Unpack
 
 import numpy as np
 
+from fewstep.engine.levels import flow
 from fewstep.engine.samplers.flow import FlowOptions, flow_grid
 from fewstep.engine.step import Coefficients, assemble
 from fewstep.engine.table import Schedule
@@ -19,5 +20,6 @@ def flow_heun(steps: int, **options: Unpack[FlowOptions]) -> Schedule:
     b, e = np.zeros(2 * len(ds) - 1), np.zeros(2 * len(ds) - 1)
     b[0::2], b[1::2] = ds, ds[:-1] / 2
     e[1::2] = -ds[:-1] / 2
-    tau = np.append(grid.tau[0], np.repeat(grid.tau[1:-1], 2))
-    return assemble("flow-heun", tau, Coefficients(1.0, b, 0.0, 0.0, 1.0, 0.0, e), draws=False)
+    rows = np.append(0, np.repeat(np.arange(1, len(ds)), 2))
+    step = Coefficients(1.0, b, 0.0, 0.0, 1.0, 0.0, e)
+    return assemble("flow-heun", grid.tau[rows], flow(grid.s[rows]), step, draws=False)

@@ -41,4 +41,4 @@ def imm(
     step = transition(x_0, now, to, to.sigma if again else 0.0)
     target = np.zeros(N) if again else 1000 * t[1:]
     s_in = 1 / (sd * np.sqrt(square))
-    return assemble("imm", 1000 * t[:-1], step, draws=(t[1:] > 0) & again, s_in=s_in, init=sd, target=target)
+    return assemble("imm", 1000 * t[:-1], now, step, draws=(t[1:] > 0) & again, s_in=s_in, init=sd, target=target)

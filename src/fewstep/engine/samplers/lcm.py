@@ -87,4 +87,4 @@ def _lcm(
     scaled = t * scaling
     c_skip, c_out = (SIGMA_DATA**2 / (scaled**2 + SIGMA_DATA**2), scaled / np.sqrt(scaled**2 + SIGMA_DATA**2))
     x_0 = Estimate(raw.p, raw.q, r, c_skip, c_out)
-    return assemble(name, t, transition(x_0, at, to, to.sigma), draws=to.sigma > 0)
+    return assemble(name, t, at, transition(x_0, at, to, to.sigma), draws=to.sigma > 0)

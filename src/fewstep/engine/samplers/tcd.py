@@ -38,4 +38,4 @@ def tcd(
     between = np.append(np.ones(len(t) - 1), 0.0) * (gamma > 0)
     c = np.sqrt(1 - np.divide(at_to, at_s, out=np.ones_like(at_s), where=between > 0))
     step = transition(vp_estimate(prediction_type, now), now, vp(at_to), c)
-    return assemble("tcd", t, step, draws=between > 0)
+    return assemble("tcd", t, now, step, draws=between > 0)

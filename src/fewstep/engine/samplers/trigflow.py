@@ -36,9 +36,10 @@ def trigflow(
     if times is not None:
         # float32 rounds pi/2 up by 4e-8
         t = down_to_zero(times, N, np.nextafter(np.float32(math.pi / 2), np.float32(2)))
-    to = trig(t[1:], sd)
-    step = transition(trig_estimate(t[:-1], sd), trig(t[:-1], sd), to, fraction * to.sigma)
-    return assemble("trigflow", t[:-1], step, draws=np.asarray(step.c) > 0, s_in=1 / sd, init=sd, out_scale=out_scale)
+    now, to = trig(t[:-1], sd), trig(t[1:], sd)
+    step = transition(trig_estimate(t[:-1], sd), now, to, fraction * to.sigma)
+    draws = np.asarray(step.c) > 0
+    return assemble("trigflow", t[:-1], now, step, draws=draws, s_in=1 / sd, init=sd, out_scale=out_scale)
 
 
 def scm(
@@ -52,9 +53,9 @@ def scm(
     """SCMScheduler: m is sigma_data F already, the result is divided by sigma_data, and even the last step draws."""
     t = scm_times(steps, timesteps, max_timesteps, intermediate_timesteps)
     sd = real("sigma_data", sigma_data, 0, above=True)
-    to = trig(t[1:], sd)
-    step = transition(trig_estimate(t[:-1], 1.0), trig(t[:-1], sd), to, to.sigma)
-    return assemble("scm", t[:-1], step, draws=True, s_in=1 / sd, init=sd, out_scale=1 / sd)
+    now, to = trig(t[:-1], sd), trig(t[1:], sd)
+    step = transition(trig_estimate(t[:-1], 1.0), now, to, to.sigma)
+    return assemble("scm", t[:-1], now, step, draws=True, s_in=1 / sd, init=sd, out_scale=1 / sd)
 
 
 def sana_sprint(
@@ -72,8 +73,9 @@ def sana_sprint(
     t = scm_times(steps, timesteps, max_timesteps, intermediate_timesteps)
     r = 1 / (np.sin(t) + np.cos(t))
     s = np.sin(t) * r
-    step = transition(flow_estimate(s[:-1]), flow(s[:-1]), flow(s[1:]), s[1:])
-    return assemble("sana-sprint", s[:-1], step, draws=True, init=float(r[0]))
+    now = flow(s[:-1])
+    step = transition(flow_estimate(s[:-1]), now, flow(s[1:]), s[1:])
+    return assemble("sana-sprint", s[:-1], now, step, draws=True, init=float(r[0]))
 
 
 def scm_times(steps: object, timesteps: object, max_timesteps: object, intermediate: float | str | None) -> Array:

@@ -8,6 +8,7 @@ from torch import Tensor
 from fewstep.engine.backends.torch.generation import Generation, check_inputs, check_table
 from fewstep.engine.noise import normal
 from fewstep.engine.sampling import sample
+from fewstep.engine.start import Start
 from fewstep.engine.table import GuidedSchedule, Schedule
 
 Draw = Callable[[int], Tensor]
@@ -31,7 +32,9 @@ def generate(
     return to_bytes(generation.decoder(x))
 
 
-def denoise(generation: Generation, conditions: Sequence[Tensor], table: Schedule, draw: Draw) -> Tensor:
+def denoise(
+    generation: Generation, conditions: Sequence[Tensor], table: Schedule, draw: Draw, start: Start | None = None
+) -> Tensor:
     """The schedule's loop: x float32 (B, *latent)."""
 
     def network(u: Tensor, tau: float) -> Tensor:
@@ -39,7 +42,12 @@ def denoise(generation: Generation, conditions: Sequence[Tensor], table: Schedul
         m: Tensor = generation.denoiser(u.to(generation.dtype), time, *conditions)
         return m.float()
 
-    return sample(table, network, draw(0), lambda i: draw(i + 1))
+    given = start or Start()
+    latents, mask = (
+        None if values is None else torch.from_numpy(values).to(generation.device)
+        for values in (given.latents, given.mask)
+    )
+    return sample(table, network, draw(0), lambda i: draw(i + 1), latents=latents, mask=mask, first=given.first)
 
 
 def engine_noise(generation: Generation, seeds: Sequence[int]) -> Draw:

@@ -1,7 +1,7 @@
 """A Generation behind the faces: arrays in, pictures out, as every backend has it."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fewstep.engine.backends.torch.backend import Kind, TorchBackend
-from fewstep.engine.backends.torch.eager import denoise, engine_noise, to_bytes
+from fewstep.engine.backends.torch.eager import denoise, to_bytes
 from fewstep.engine.backends.torch.generation import Generation, Input, check_inputs, check_table
 from fewstep.engine.image import Images
-from fewstep.engine.noise import Noise
-from fewstep.engine.table import GuidedSchedule, Schedule
+from fewstep.engine.job import Job
 from fewstep.engine.timings import Timings
 from fewstep.errors import BackendError
 
@@ -38,59 +37,40 @@ class TorchModel:
     def state(self) -> tuple[int, ...]:
         return self.generation.latent
 
-    def run(
-        self,
-        seeds: Sequence[int],
-        inputs: Mapping[str, NDArray[Any]],
-        schedule: Schedule | GuidedSchedule,
-        progress: Progress | None = None,
-        noise: Sequence[Noise] | None = None,
-    ) -> tuple[Images, Timings]:
-        """As the other backends. Noise that is given is met by the eager modules. Raises BackendError."""
-        given = self._tensors(inputs)
-        if noise is None:
-            images, timings = self._backend.run(seeds, given, schedule, progress)
+    def run(self, job: Job, progress: Progress | None = None) -> tuple[Images, Timings]:
+        """As the other backends. Noise and pictures that are given are met by the eager modules, whatever `kind` is.
+
+        Raises BackendError.
+        """
+        if job.start.noise is None and job.start.latents is None:
+            images, timings = self._backend.run(job.seeds, self._tensors(job.inputs), job.schedule, progress)
             timings.load = self.load_ms
             return images, timings
         start = time.perf_counter()
-        latents = self._denoised(seeds, given, schedule, noise)
+        latents = self._denoised(job)
         with torch.inference_mode():
             pixels = self.generation.decoder(latents)
         if not pixels.isfinite().all():
             raise BackendError(f"{self.generation.name}: a picture became NaN or Inf; the weights are damaged")
         made: Images = to_bytes(pixels).cpu().numpy()
         if progress is not None:
-            progress(len(seeds), len(seeds))
+            progress(len(job.seeds), len(job.seeds))
         return made, Timings(load=self.load_ms, total=(time.perf_counter() - start) * 1e3)
 
-    def latents(
-        self,
-        seeds: Sequence[int],
-        inputs: Mapping[str, NDArray[Any]],
-        schedule: Schedule | GuidedSchedule,
-        noise: Sequence[Noise] | None = None,
-    ) -> NDArray[np.float32]:
+    def latents(self, job: Job) -> NDArray[np.float32]:
         """The states (n, ...) that the decoder is given, by the eager modules."""
-        found: NDArray[np.float32] = self._denoised(seeds, self._tensors(inputs), schedule, noise).cpu().numpy()
+        found: NDArray[np.float32] = self._denoised(job).cpu().numpy()
         return found
 
     @torch.inference_mode()
-    def _denoised(
-        self,
-        seeds: Sequence[int],
-        inputs: Mapping[str, Tensor],
-        schedule: Schedule | GuidedSchedule,
-        noise: Sequence[Noise] | None,
-    ) -> Tensor:
-        generation = self.generation
+    def _denoised(self, job: Job) -> Tensor:
+        generation, table = self.generation, check_table(job.schedule)
 
         def draw(step: int) -> Tensor:
-            assert noise is not None
-            return torch.from_numpy(np.concatenate([one(step) for one in noise])).to(generation.device)
+            return torch.from_numpy(job.batch(step, generation.latent)).to(generation.device)
 
-        conditions = generation.prompt(*check_inputs(generation, inputs, len(seeds)))
-        drawn = engine_noise(generation, seeds) if noise is None else draw
-        return denoise(generation, conditions, check_table(schedule), drawn)
+        conditions = generation.prompt(*check_inputs(generation, self._tensors(job.inputs), len(job.seeds)))
+        return denoise(generation, conditions, table, draw, job.start)
 
     def _tensors(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
         """On the device, each of its input's own shape: a class is a column elsewhere."""
