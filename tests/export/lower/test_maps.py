@@ -7,6 +7,9 @@ from fused_graph import check, kinds, lower, parse
 from run_program import run_program
 
 from fewstep.errors import LoweringError
+from fewstep.export.lower.compile_network import compile_network
+from fewstep.export.lower.placed import Weights
+from fewstep.export.lower.program import Program
 
 UNARY = ["Neg", "Abs", "Exp", "Sin", "Cos", "Tanh", "Erf", "Sigmoid", "Relu", "Floor", "Ceil", "Round", "Sign"]
 UNARY += ["Reciprocal"]
@@ -105,3 +108,22 @@ def test_an_unknown_operation_names_node_and_backend() -> None:
     model = parse("g (float[3] x) => (float[3] y) { y = Selu(x) }")
     with pytest.raises(LoweringError, match=r"Selu.*onnxruntime"):
         lower(model)
+
+
+def divided(number: float) -> tuple[Program, Weights]:
+    graph = f"g (float[4096] x) => (float[4096] y) {{ n = Constant <value_float = {number}> () y = Div(x, n) }}"
+    return compile_network(parse(graph), sizes={}, target={"device": "cpu"}, precision="float32")
+
+
+@pytest.mark.parametrize("number", [1000.0, 3.0, 0.18215, -7.0])
+def test_a_quotient_by_a_number_is_rounded_once(number: float) -> None:
+    """As a product with the reciprocal it is often an ulp off, and an angle of a thousand times that much more."""
+    program, weights = divided(number)
+    x = np.linspace(-999, 999, 4096, dtype=np.float32)
+    assert kinds(program) == ["map"]
+    np.testing.assert_array_equal(run_program(program, weights, {"x": x})["y"], x / np.float32(number))
+
+
+def test_a_quotient_by_a_power_of_2_is_a_product() -> None:
+    (op,) = divided(0.125)[0].stages[0].ops
+    assert [line[0] for line in op.attributes["code"]] == ["const", "mul"]

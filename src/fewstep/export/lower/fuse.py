@@ -9,7 +9,7 @@ from fewstep.export.lower.floats import make_float32
 from fewstep.export.lower.fused import check_fused
 from fewstep.export.lower.patterns import attention, conv2d, group_norm, matmul, norm, reduction, resize, views
 from fewstep.export.lower.patterns.activation import activation
-from fewstep.export.lower.patterns.decomposed import decompose, neutral
+from fewstep.export.lower.patterns.decomposed import decompose, neutral, quotient
 from fewstep.export.lower.patterns.einsum import einsum
 from fewstep.export.lower.patterns.gather_nd import gather_nd
 from fewstep.export.lower.patterns.residual import added_behind_views
@@ -45,6 +45,7 @@ PASSES: Sequence[tuple[str, Sequence[Rule]]] = (
         (matmul.scaled, matmul.biased, matmul.halves, matmul.activated, matmul.gated, matmul.added),
     ),
     ("residuals", (added_behind_views, group_norm.summed)),
+    ("quotients", (quotient,)),
     ("views again", VIEWS),
 )
 

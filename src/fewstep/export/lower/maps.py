@@ -11,7 +11,7 @@ from fewstep.export.lower.instructions import Code, Line, is_elementwise, write
 
 MAX_INPUTS, MAX_LINES = 16, 256
 LINES = 8  # of one node, at most
-CHEAP = {"Add", "Sub", "Mul", "Neg", "Cast"}
+CHEAP = {"Add", "Sub", "Mul", "Div", "Neg", "Cast"}
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Elementwise operations as those that a map's code has, in one form of each."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -8,6 +9,7 @@ import onnx_ir as ir
 from fewstep.export.lower.match import attribute, is_all, operand, orders, producer, required, scalar
 from fewstep.export.lower.tape import FUSED, Tape, dtype_of, shape_of
 
+DIVISOR = "divisor"  # of a node that stands for a quotient
 VARIADIC = {"Sum": "Add", "Max": "Max", "Min": "Min", "Mean": "Add"}
 
 
@@ -119,18 +121,34 @@ def _reciprocal(node: ir.Node, x: ir.Value, tape: Tape) -> ir.Value | None:
 
 
 def _div(node: ir.Node, x: ir.Value, tape: Tape) -> ir.Value | None:
-    """By a number: a product. By a root: a product with its reciprocal. 1 / x: a Reciprocal."""
+    """By a number: a product, for now. By a root: a product with its reciprocal. 1 / x: a Reciprocal."""
     divisor = required(node, 1)
     if dtype_of(x) != ir.DataType.FLOAT:
         return None
     number, root = scalar(divisor), producer(divisor, "Sqrt")
     if number is not None and number != 0 and np.isfinite(1 / np.float32(number)):
-        return tape.elementwise("Mul", x, tape.scalar(1 / number, x)) if _keeps(node, x) else None
+        return _product_for_now(x, number, tape) if _keeps(node, x) else None
     if scalar(x) == 1 and _keeps(node, divisor):
         return tape.elementwise("Reciprocal", divisor)
     if root is not None and _keeps(node, x):
         return tape.elementwise("Mul", x, tape.elementwise("rsqrt", required(root, 0), domain=FUSED))
     return None
+
+
+def _product_for_now(x: ir.Value, number: float, tape: Tape) -> ir.Value:
+    """x / number in the form that patterns know; what none of them takes is a quotient again in the end."""
+    product = tape.elementwise("Mul", x, tape.scalar(1 / number, x))
+    if abs(math.frexp(number)[0]) != 0.5:  # a reciprocal is exact of powers of 2 alone
+        tape.nodes[-1].meta[DIVISOR] = number
+    return product
+
+
+def quotient(node: ir.Node, tape: Tape) -> ir.Value | None:
+    """Rounded once: a time of 750 / 1000 that is off by an ulp is an angle off by a ten-thousandth."""
+    if node.op_type != "Mul" or DIVISOR not in node.meta:
+        return None
+    x = required(node, 0)
+    return tape.elementwise("Div", x, tape.scalar(node.meta[DIVISOR], x))
 
 
 def _sub(node: ir.Node, x: ir.Value, tape: Tape) -> ir.Value | None:
