@@ -1,7 +1,6 @@
 """A network with random weights as an ONNX file: traced without weights, drawn by their names as they are written."""
 
 import logging
-import warnings
 import zlib
 from collections.abc import Sequence
 from functools import cache
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from fewstep.export.families.build import SPREAD, build
 from fewstep.export.families.family import SizeName
-from fewstep.export.graph import OPSET
+from fewstep.export.graph import untidied
 from fewstep.export.tidy import tidy
 
 DRAWN = 4_194_319  # a prime, so that rows of equal weights differ
@@ -23,35 +22,43 @@ DRAWN = 4_194_319  # a prime, so that rows of equal weights differ
 
 def write_denoiser(family: str, size: SizeName, path: Path) -> None:
     """A family's, for one image, in float32, its weights in a file beside it."""
-    generation = build(family, size, "meta", torch.float32)
-    given = [torch.empty(1, *spec.shape, dtype=spec.dtype, device="meta") for spec in generation.inputs]
-    conditions = generation.prompt(*given)
-    inputs = (torch.empty(1, *generation.latent, device="meta"), torch.empty(1, device="meta"), *conditions)
-    write_graph(generation.denoiser, inputs, path)
+    write_graph(*denoiser(family, size, images=1), path)
     write_weights(path, path)
+
+
+def denoiser(family: str, size: SizeName, images: int) -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """The module in float32 and what it is called with, shapes alone."""
+    generation = build(family, size, "meta", torch.float32)
+    given = [torch.empty(images, *spec.shape, dtype=spec.dtype, device="meta") for spec in generation.inputs]
+    exported = torch.export.export(generation.prompt, tuple(given))  # text encoders look at masks' values otherwise
+    (output,) = exported.graph.find_nodes(op="output")
+    conditions = [torch.empty_like(node.meta["val"], device="meta") for node in output.args[0]]
+    state, time = torch.empty(images, *generation.latent, device="meta"), torch.empty(images, device="meta")
+    return generation.denoiser, (state, time, *conditions)
 
 
 def write_graph(network: nn.Module, inputs: Sequence[Tensor], path: Path) -> None:
     """Without weights, which open_graph draws. network, on the device meta: m of u, tau and its conditions."""
-    names = ["u", "tau", *(f"condition{i}" for i in range(len(inputs) - 2))]
-    logging.disable(logging.ERROR)
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            network, tuple(inputs), dynamo=True, opset_version=OPSET, input_names=names, output_names=["m"],
-            optimize=False, verbose=False,
-        )  # fmt: skip
-    assert program is not None
-    model = program.model
-    for value in _drawn(model):
-        value.const_value = None
-    tidy(model)
-    logging.disable(logging.NOTSET)
+    model = graph_of(network, inputs, any_batch=False)
     for value in _drawn(model):
         assert value.shape is not None
         shape = ir.Shape(value.shape.numpy())
         value.const_value = ir.ExternalTensor("none", 0, 0, ir.DataType.FLOAT, shape=shape, name=str(value.name))
     ir.save(model, path)
+
+
+def graph_of(network: nn.Module, inputs: Sequence[Tensor], *, any_batch: bool) -> ir.Model:
+    """With weights that are drawn whenever they are read. any_batch: inputs are an example of two images."""
+    names = ["u", "tau", *(f"condition{i}" for i in range(len(inputs) - 2))]
+    model = untidied(network, dict(zip(names, inputs, strict=True)), "m", any_batch=any_batch)
+    for value in _drawn(model):
+        value.const_value = None
+    logging.disable(logging.ERROR)
+    tidy(model)
+    logging.disable(logging.NOTSET)
+    for value in _drawn(model):
+        value.const_value = _lazy(value)
+    return model
 
 
 def open_graph(path: Path) -> ir.Model:

@@ -46,6 +46,20 @@ def trace(
     outputs: the name of its one output, or the names of several. any_batch: else B stays what it is. Its weights are
     the network's own, not copied.
     """
+    model = untidied(network, inputs, outputs, opset=opset, any_batch=any_batch)
+    tidy(model)
+    return model
+
+
+def untidied(
+    network: nn.Module,
+    inputs: Mapping[str, Tensor],
+    outputs: str | Sequence[str],
+    *,
+    opset: int = OPSET,
+    any_batch: bool = True,
+) -> ir.Model:
+    """As trace, with what tracing leaves behind; no weight is read, so they may be of the device meta."""
     B = torch.export.Dim(BATCH, min=1, max=MAX_BATCH)
     with _quiet(), torch.no_grad(), _one_batch(network):
         program = torch.onnx.export(
@@ -61,7 +75,6 @@ def trace(
             verbose=False,
         )
         assert program is not None
-        tidy(program.model)
     return program.model
 
 
