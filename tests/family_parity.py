@@ -94,7 +94,7 @@ def check(
     """
     with torch.no_grad():
         conditions = made.prompt(*check_inputs(made, inputs, len(SEEDS)))
-        x = denoise(made, conditions, table, engine_noise(made, SEEDS))
+        x = denoise(made, made.denoiser, conditions, table, engine_noise(made, SEEDS))
         pictures = to_bytes(made.decoder(x)).numpy()
         expected = of_latents(run(monkeypatch, made, pipe, arguments, len(table), held))
         shown = run(monkeypatch, made, pipe, arguments, len(table), "np")

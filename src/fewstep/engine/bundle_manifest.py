@@ -8,7 +8,7 @@ from typing import Any
 TABLES, PROMPT, MODULATION, STEP = "tables", "prompt", "modulation", "step"
 STAGES = (TABLES, PROMPT, MODULATION, STEP)
 # Components; of them only the denoiser must be there.
-ENCODE_PROMPT, DENOISER, DECODER = "prompt", "denoiser", "decoder"
+ENCODE_PROMPT, DENOISER, DECODER, ENCODER = "prompt", "denoiser", "decoder", "encoder"
 LABELS = "labels"  # what a request's label rows are called, whatever the network calls them
 
 

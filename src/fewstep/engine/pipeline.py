@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from fewstep.engine.bundle_manifest import LABELS, Contract
 from fewstep.engine.checks import choice, refuse
+from fewstep.engine.edit import Floats, Picture
 from fewstep.engine.image import Images
 from fewstep.engine.job import Job
 from fewstep.engine.request import Label, Prompt, Request, Steps, check_request, contract_schedule
+from fewstep.engine.request_start import start_of
 from fewstep.engine.result import Result
-from fewstep.engine.start import Start
 from fewstep.engine.text import Texts
 from fewstep.engine.timings import Timings
-from fewstep.engine.torch_noise import RNGS, torch_stream
+from fewstep.engine.torch_noise import RNGS
 from fewstep.errors import BackendError, InputError
 
 
@@ -39,6 +40,9 @@ class Backend(Protocol):
     @property
     def state(self) -> tuple[int, ...]:
         """The shape of one image's state."""
+
+    def encode(self, pixels: Floats) -> tuple[Floats, Floats | None]:
+        """Pictures as states; see request_start.Encoder."""
 
     def run(self, job: Job, progress: Progress | None = None) -> tuple[Images, Timings]: ...
 
@@ -67,6 +71,11 @@ class Pipeline:
         guidance: float | None = None,
         rng: str = "fewstep",
         force: bool = False,
+        image: Picture | Sequence[Picture] | None = None,
+        strength: float | None = None,
+        mask: Picture | None = None,
+        seed_to: int | Sequence[int] | None = None,
+        mix: float | Sequence[float] | None = None,
         progress: Progress | None = None,
     ) -> Result:
         """Make n pictures.
@@ -81,6 +90,12 @@ class Pipeline:
         guidance: of a model that takes it as an input, by default the model's own.
         rng: "fewstep", or "torch" for the numbers that diffusers draws on a CPU with torch.Generator and a seed.
         force: run steps and guidance the model was not distilled for; the result says which.
+        image: a picture of the model's size to change: a file's name, a Pillow image or uint8 (H, W, 3); or n of them.
+        strength: in (0, 1], about the share of the steps that run on it: 1 keeps next to nothing.
+        mask: of the image, white where it is made anew, by default at strength 1; the rest is kept. A file's name, a
+        Pillow image or an array (H, W) of uint8 or bool.
+        seed_to, mix: the first noise lies between seed's and that of seed_to, given as seed is, on their arc: at 0 it
+        is seed's, at 1 the other's. mix: a number or a list of n.
 
         An image is the same bytes for its labels, seed and steps whatever n and its neighbours are. Raises InputError
         or ContractError before anything runs, BackendError if the run fails.
@@ -91,7 +106,9 @@ class Pipeline:
             raise refuse("progress", "a function of the images done and n", progress)
         start = time.perf_counter()
         choice("rng", rng, RNGS)
-        request = check_request(self.manifest, prompt, label, n, steps, seed, guidance, force)
+        request = check_request(
+            self.manifest, prompt, label, n, steps, seed, guidance, force, image, strength, mask, seed_to, mix
+        )
         inputs, cut = self._inputs(request)
         prompt_ms = (time.perf_counter() - start) * 1e3
         images, timings = self._run(request, inputs, rng, progress)
@@ -109,6 +126,10 @@ class Pipeline:
             request.guidance,
             request.forced,
             cut,
+            None if request.edit is None else request.edit.strength,
+            request.edit is not None and request.edit.mask is not None,
+            request.seeds_to,
+            request.mix,
         )
 
     def __reduce__(self) -> NoReturn:
@@ -126,10 +147,10 @@ class Pipeline:
         for count in dict.fromkeys(request.steps):
             rows = [i for i, steps in enumerate(request.steps) if steps == count]
             schedule, seeds = contract_schedule(self.manifest, count), [request.seeds[i] for i in rows]
-            noise = [torch_stream(seed, self.backend.state, schedule) for seed in seeds] if rng == "torch" else None
+            begun = start_of(request, rows, schedule, self.manifest, self.backend, rng)
             told = None if progress is None else _shifted(progress, done, n)
             given = {name: values[rows] for name, values in inputs.items()}
-            images[rows], timings = self.backend.run(Job(seeds, given, schedule, Start(noise=noise)), told)
+            images[rows], timings = self.backend.run(Job(seeds, given, schedule, begun), told)
             spent, done = spent + timings, done + len(rows)
         return images, spent
 

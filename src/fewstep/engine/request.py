@@ -9,8 +9,10 @@ from typing import Any, TypeGuard
 from fewstep import _runtime
 from fewstep.engine.bundle_manifest import Contract
 from fewstep.engine.checks import flag, real, refuse, short, whole
+from fewstep.engine.edit import Edit, Picture, check_edit, listed
 from fewstep.engine.noise import MAX_SEED, random_seed
 from fewstep.engine.schedule import GuidedSchedule, Schedule, schedule
+from fewstep.engine.strength import first_row
 from fewstep.engine.text import check_prompt
 from fewstep.engine.vocabulary import Vocabulary
 from fewstep.errors import ContractError, InputError
@@ -30,7 +32,8 @@ class Request:
     """Image i is determined by seeds[i], labels[i] (table name -> value, every table), prompts[i], steps[i], guidance.
 
     prompts: of models that read text; guidance: of those that take it as an input. forced: what the contract does not
-    allow, and was asked for all the same.
+    allow, and was asked for all the same. edit: pictures to change. seeds_to, mix: of interpolated images, the seed
+    whose first noise theirs goes to, and how far.
     """
 
     steps: tuple[int, ...]
@@ -40,6 +43,9 @@ class Request:
     prompts: tuple[str, ...] = ()
     guidance: float | None = None
     forced: tuple[str, ...] = ()
+    edit: Edit | None = None
+    seeds_to: tuple[int, ...] = ()
+    mix: tuple[float, ...] = ()
 
 
 def check_request(
@@ -51,14 +57,19 @@ def check_request(
     seed: int | Sequence[int] | None = None,
     guidance: float | None = None,
     force: bool = False,
+    image: Picture | Sequence[Picture] | None = None,
+    strength: float | None = None,
+    mask: Picture | None = None,
+    seed_to: int | Sequence[int] | None = None,
+    mix: float | Sequence[float] | None = None,
 ) -> Request:
     """Turn a caller's arguments into a Request, or raise InputError or ContractError saying what is legal.
 
-    n defaults to the length of a list of prompts, labels, seeds or steps, else 1. An int seed gives image i the seed
-    (seed + i) mod 2^64; None draws one at random. A prompt and a label may be combined if they do not contradict each
-    other. force: steps and guidance beyond the contract are taken, and named in the Request.
+    n defaults to the length of a list of prompts, labels, seeds, steps, images or mixes, else 1. An int seed gives
+    image i the seed (seed + i) mod 2^64; None draws one at random. A prompt and a label may be combined if they do not
+    contradict each other. force: steps and guidance beyond the contract are taken, and named in the Request.
     """
-    N = _count(prompt, label, n, seed, steps)
+    N = _count(prompt, label, seed, steps, listed(image), seed_to, mix, n=n)
     contract = _Contract(manifest, flag("force", force))
     counts, scale = contract.counts(steps, N), contract.guidance(guidance)
     pixel_steps = manifest.image.width * manifest.image.height * sum(counts)
@@ -74,7 +85,13 @@ def check_request(
         raise refuse("prompt", "one text of the model's vocabulary", words)
     wanted, unknown_words = _wanted(Vocabulary(manifest.labels), words, label, N)
     labels = tuple(_complete(manifest, given, s) for given, s in zip(wanted, seeds, strict=True))
-    return Request(counts, seeds, labels, unknown_words, prompts, scale, tuple(contract.forced))
+    edit = check_edit(manifest.image, N, image, strength, mask)
+    if edit is not None:
+        for count in {*counts}:
+            table = contract_schedule(manifest, count)
+            first_row(table if isinstance(table, Schedule) else table.schedule, edit.strength)
+    seeds_to, mixes = _between(seed_to, mix, N)
+    return Request(counts, seeds, labels, unknown_words, prompts, scale, tuple(contract.forced), edit, seeds_to, mixes)
 
 
 def check_steps(manifest: Contract, steps: object) -> int:
@@ -180,8 +197,22 @@ def _prompts(prompt: object, n: int) -> tuple[str, ...]:
     return tuple(check_prompt(f"prompt {i}", one) for i, one in enumerate(prompt))
 
 
-def _count(prompt: object, label: object, n: object, seed: object, steps: object) -> int:
-    lengths = [_length(x) for x in (prompt, label, seed, steps) if _is_list(x)]
+def _between(seed_to: object, mix: object, n: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """The other seeds and how far each of n images goes there, both empty where none does."""
+    if seed_to is None:
+        if mix is not None:
+            raise InputError("mix: expected with seed_to alone, the seed to mix with, got no seed_to")
+        return (), ()
+    if mix is None:
+        raise InputError("mix: expected how far to go from seed to seed_to, 0 to 1, got none")
+    if _is_list(mix) and _length(mix) != n:
+        raise InputError(f"mix: expected {n} numbers, one a picture, got {_length(mix)}")
+    shares = [(f"mix {i}", one) for i, one in enumerate(mix)] if _is_list(mix) else [("mix", mix)] * n
+    return check_seeds(seed_to, n), tuple(real(where, share, 0, 1) for where, share in shares)
+
+
+def _count(*given: object, n: object) -> int:
+    lengths = [_length(x) for x in given if _is_list(x)]
     return whole("n", (lengths or [1])[0] if n is None else n, 1, MAX_N)
 
 

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,8 @@ class Result:
     they are the same. timings: milliseconds a stage.
 
     forced: what the model was not distilled for and was asked for all the same. cut: warnings of prompts too long.
+    strength: of pictures that were changed, else None; masked: whether a part of them was kept. seeds_to, mix: of each
+    image between two seeds.
     """
 
     images: Images
@@ -39,6 +41,10 @@ class Result:
     guidance: float | None = None
     forced: tuple[str, ...] = ()
     cut: tuple[str, ...] = ()
+    strength: float | None = None
+    masked: bool = False
+    seeds_to: tuple[int, ...] = ()
+    mix: tuple[float, ...] = ()
 
     def pil(self) -> list[Image.Image]:
         """The n pictures as Pillow images."""
@@ -72,6 +78,12 @@ class Result:
     def _text(self, indices: range) -> dict[str, str]:
         """How pictures were made, as PNG text chunks. Lists, of a sheet, are JSON."""
         seeds, labels = [self.seeds[i] for i in indices], [self.labels[i] for i in indices]
+        more: dict[str, str] = {}
+        if self.strength is not None:
+            more = {"strength": f"{self.strength:g}", "masked": json.dumps(self.masked)}
+        if self.mix:
+            more["seed_to"] = _listed([self.seeds_to[i] for i in indices])
+            more["mix"] = _listed([self.mix[i] for i in indices])
         return {
             "Software": "fewstep",
             "model": self.model,
@@ -79,6 +91,7 @@ class Result:
             "steps": _listed([self._steps(i) for i in indices]),
             "seed": str(seeds[0]) if len(seeds) == 1 else json.dumps(seeds),
             "labels": json.dumps(labels[0] if len(labels) == 1 else labels),
+            **more,
         }
 
 
@@ -107,6 +120,6 @@ def numbered(path: Path, i: int) -> Path:
     return path.with_name(name)
 
 
-def _listed(values: list[int]) -> str:
+def _listed(values: Sequence[float]) -> str:
     """One number where they are the same, else all of them as JSON."""
     return str(values[0]) if len({*values}) == 1 else json.dumps(values)

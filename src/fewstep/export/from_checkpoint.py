@@ -50,13 +50,14 @@ class Opened:
         return contract_of(self.family, self.size, self.source)
 
     def generation(self, device: str, dtype: torch.dtype) -> Generation:
-        prompt, denoiser, decoder = (
-            make(self.networks, self.size).to(device).eval()
-            for make in (self.family.prompt, self.family.denoiser, self.family.decoder)
+        family, size = self.family, self.size
+        prompt, denoiser, decoder, encoder = (
+            make(self.networks, size).to(device).eval()
+            for make in (family.prompt, family.denoiser, family.decoder, family.encoder)
         )
-        size, name = self.size, self.family.name
+        where = torch.device(device)
         return Generation(
-            name, prompt, denoiser, decoder, size.inputs, size.latent, size.image, dtype, torch.device(device)
+            family.name, prompt, denoiser, decoder, size.inputs, size.latent, size.image, dtype, where, encoder
         )
 
 

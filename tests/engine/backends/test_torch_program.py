@@ -1,16 +1,23 @@
 """A request over fixed buffers: the eager pictures, whatever is loaded after whatever."""
 
 from dataclasses import replace
+from typing import get_args
 
+import numpy as np
 import pytest
 import torch
 from small_generation import SEEDS, SHAPE, small
 from torch import Tensor
 
+from fewstep.engine.backends.torch.backend import Kind
 from fewstep.engine.backends.torch.captured import Captured
 from fewstep.engine.backends.torch.eager import generate
+from fewstep.engine.backends.torch.model import TorchModel
 from fewstep.engine.backends.torch.program import Modules, Program, Shape
+from fewstep.engine.job import Job
+from fewstep.engine.noise import normal
 from fewstep.engine.schedule import Schedule, schedule
+from fewstep.engine.start import Start
 from fewstep.errors import BackendError, ContractError, InputError
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -111,3 +118,17 @@ def test_captured_is_bit_equal_and_replays_any_request(device: str) -> None:
         program.load(*request)
         graph.run()
         assert torch.equal(program.result(), images)
+
+
+def test_pictures_to_change_run_through_the_modules_fused_or_not(device: str) -> None:
+    made, table = small(), schedule("euler-ancestral", 3)
+    latents, mask = normal(SEEDS, 9, SHAPE), (normal(SEEDS, 8, (1, *SHAPE[1:])) > 0).astype(np.float32)
+    job = Job(SEEDS, {"labels": np.array([1, 3])}, table, Start(latents=latents, mask=mask, first=1))
+    found = {kind: TorchModel(made, kind=kind) for kind in get_args(Kind)}
+    images = [model.run(job)[0].astype(int) for model in found.values()]
+    assert abs(images[0] - images[1]).max() <= 1
+    kept = found["eager"].latents(job) == latents
+    assert kept[np.broadcast_to(mask == 0, kept.shape)].all() and not kept[np.broadcast_to(mask == 1, kept.shape)].any()
+    assert found["fused"]._backend.reports and not found["eager"]._backend.reports
+    with pytest.raises(ContractError, match="small has no encoder of pictures"):
+        found["eager"].encode(latents)

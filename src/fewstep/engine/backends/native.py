@@ -52,7 +52,7 @@ class NativeBackend:
         if job.start.noise is not None:
             raise ContractError("a plan makes its own noise; load the bundle to give it another")
         if job.start.latents is not None:
-            raise ContractError("a plan begins with noise; load the bundle to change pictures")
+            raise _begins_with_noise()
         start = time.perf_counter()
         images = self._run(job.seeds, job.inputs, len(job.table), ("images",), progress)["images"]
         return images, Timings(load=self.load_ms, denoise=((time.perf_counter() - start) * 1e3,))
@@ -60,6 +60,10 @@ class NativeBackend:
     @property
     def state(self) -> tuple[int, ...]:
         return tuple(self.program.outputs["latents"][1][1:])
+
+    def encode(self, pixels: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Raises ContractError."""
+        raise _begins_with_noise()
 
     def generate(
         self, seeds: Sequence[int], inputs: Mapping[str, NDArray[Any]], steps: int
@@ -90,3 +94,7 @@ class NativeBackend:
             if progress is not None:
                 progress(min(first + B, n), n)
         return made
+
+
+def _begins_with_noise() -> ContractError:
+    return ContractError("a plan begins with noise; load the bundle to change pictures")

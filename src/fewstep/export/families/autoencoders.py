@@ -1,4 +1,4 @@
-"""Decoders of latents: AutoencoderKL of Stable Diffusion and FLUX, and DC-AE of SANA."""
+"""Latents to pictures and back: AutoencoderKL of Stable Diffusion and FLUX, and DC-AE of SANA."""
 
 from typing import Any
 
@@ -114,3 +114,26 @@ class LatentDecoder(nn.Module):
 
 def latent_decoder(networks: Networks, size: Size) -> nn.Module:
     return LatentDecoder(networks["vae"])
+
+
+class LatentEncoder(nn.Module):
+    """The inverse: (what an autoencoder's encoder makes - shift_factor) * scaling_factor."""
+
+    def __init__(self, vae: Any) -> None:
+        super().__init__()
+        self.vae = vae
+        self.scaling_factor = float(vae.config.scaling_factor)
+        self.shift_factor = float(getattr(vae.config, "shift_factor", None) or 0.0)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """pixels: (B, 3, H, W) -> float32 (B, C, h, w): x_0, or of an AutoencoderKL its mean and standard deviation."""
+        vae: Any = self.vae
+        found = vae.encode(pixels.to(vae.dtype))
+        if not hasattr(found, "latent_dist"):
+            return ((found[0].float() - self.shift_factor) * self.scaling_factor,)
+        mean, std = found.latent_dist.mean.float(), found.latent_dist.std.float()
+        return (mean - self.shift_factor) * self.scaling_factor, std * self.scaling_factor
+
+
+def latent_encoder(networks: Networks, size: Size) -> nn.Module:
+    return LatentEncoder(networks["vae"])

@@ -52,7 +52,8 @@ def of_size(
     inputs = tuple(
         spec if spec.high is not None or spec.name in numbers else replace(spec, dtype=kind) for spec in size.inputs
     )
-    return Generation(family.name, prompt, denoiser, decoder, inputs, size.latent, size.image, kind, where)
+    encoder = family.encoder(networks, size).to(where, kind).eval()
+    return Generation(family.name, prompt, denoiser, decoder, inputs, size.latent, size.image, kind, where, encoder)
 
 
 @torch.no_grad()

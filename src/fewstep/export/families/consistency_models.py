@@ -59,6 +59,13 @@ class Decoder(nn.Module):
         return x
 
 
+class Encoder(nn.Module):
+    """The picture is the state."""
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor]:
+        return (pixels,)
+
+
 def prompt(networks: Networks, size: Size) -> nn.Module:
     return Prompt() if size.inputs else NoPrompt()
 
@@ -69,6 +76,10 @@ def denoiser(networks: Networks, size: Size) -> nn.Module:
 
 def decoder(networks: Networks, size: Size) -> nn.Module:
     return Decoder()
+
+
+def encoder(networks: Networks, size: Size) -> nn.Module:
+    return Encoder()
 
 
 def measure(networks: Mapping[str, Network], image: tuple[int, int] | None) -> Size:
@@ -132,7 +143,7 @@ def family(name: str, tiny: Size, full: Size, levels: int, second: int) -> Famil
     """second: the index of the second of two times."""
     grid: Config = {} if levels == DISTILLED else {"num_train_timesteps": levels}
     contract = Contract("cm", 2, {1: grid, 2: {**grid, "timesteps": (second, 0)}})
-    return Family(name, tiny, full, contract, prompt, denoiser, decoder, torch.float16, PUBLISHED)
+    return Family(name, tiny, full, contract, prompt, denoiser, decoder, encoder, torch.float16, PUBLISHED)
 
 
 FAMILIES = (

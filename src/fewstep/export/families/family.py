@@ -163,7 +163,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Family:
-    """prompt, denoiser and decoder make the modules of a Generation from the networks of a size.
+    """prompt, denoiser, decoder and encoder make the modules of a Generation from the networks of a size.
 
     published: how its checkpoints are recognised and measured; None where none are read yet.
     """
@@ -175,6 +175,7 @@ class Family:
     prompt: Callable[[Networks, Size], nn.Module]
     denoiser: Callable[[Networks, Size], nn.Module]
     decoder: Callable[[Networks, Size], nn.Module]
+    encoder: Callable[[Networks, Size], nn.Module]
     dtype: torch.dtype = field(default=torch.bfloat16)
     published: Published | None = None
 

@@ -10,7 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from fewstep.engine.backends.torch.generation import Input
-from fewstep.export.families.autoencoders import AUTOENCODERS, autoencoder_kl, image_shape, latent_decoder, latent_shape
+from fewstep.export.families.autoencoders import (
+    AUTOENCODERS,
+    autoencoder_kl,
+    image_shape,
+    latent_decoder,
+    latent_encoder,
+    latent_shape,
+)
 from fewstep.export.families.family import Contract, Family, Network, Networks, Published, Size, Text, linear_sigmas
 
 PATCH = 2
@@ -166,4 +173,6 @@ PUBLISHED = Published(
     measure,
     options=linear_sigmas,
 )
-FAMILY = Family("flux-schnell", TINY, FULL, CONTRACT, prompt, denoiser, latent_decoder, torch.bfloat16, PUBLISHED)
+FAMILY = Family(
+    "flux-schnell", TINY, FULL, CONTRACT, prompt, denoiser, latent_decoder, latent_encoder, torch.bfloat16, PUBLISHED
+)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fewstep.engine.backends.torch.generation import Input
 from fewstep.export.families import sd15_distilled, sd_turbo
-from fewstep.export.families.autoencoders import AUTOENCODERS, latent_decoder
+from fewstep.export.families.autoencoders import AUTOENCODERS, latent_decoder, latent_encoder
 from fewstep.export.families.family import Contract, Family, Guidance, Network, Networks, Published, Size
 
 GUIDANCE = Guidance(8.5, 3.0, 15.0)  # the w of 2 to 14 that it was distilled at, and 1
@@ -77,4 +77,6 @@ PUBLISHED = Published(
     {"text_encoder": ("CLIPTextModel",), "unet": ("UNet2DConditionModel",), "vae": AUTOENCODERS},
     measure,
 )
-FAMILY = Family("lcm-dreamshaper", TINY, FULL, CONTRACT, prompt, denoiser, latent_decoder, torch.float16, PUBLISHED)
+FAMILY = Family(
+    "lcm-dreamshaper", TINY, FULL, CONTRACT, prompt, denoiser, latent_decoder, latent_encoder, torch.float16, PUBLISHED
+)

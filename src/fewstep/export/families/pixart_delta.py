@@ -10,7 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from fewstep.engine.backends.torch.generation import Input
-from fewstep.export.families.autoencoders import AUTOENCODERS, autoencoder_kl, image_shape, latent_decoder, latent_shape
+from fewstep.export.families.autoencoders import (
+    AUTOENCODERS,
+    autoencoder_kl,
+    image_shape,
+    latent_decoder,
+    latent_encoder,
+    latent_shape,
+)
 from fewstep.export.families.family import Contract, Family, Network, Networks, Published, Size, Text
 from fewstep.export.families.t5_text import TINY as T5_TINY
 from fewstep.export.families.t5_text import XXL, t5_text
@@ -153,6 +160,7 @@ def family(name: str, sample_size: int) -> Family:
         prompt,
         denoiser,
         latent_decoder,
+        latent_encoder,
         torch.bfloat16,
         PUBLISHED,
     )

@@ -62,8 +62,8 @@ class Denoiser(nn.Module):
         return unpack(net.proj_out(net.norm_out(x, time)), u.shape[2], u.shape[3])
 
 
-class Decoder(nn.Module):
-    """x times the deviation of each channel, and its mean, through the decoder of a video of one picture."""
+class Coder(nn.Module):
+    """An autoencoder with the mean and the deviation of each channel of its latents."""
 
     mean: Tensor
     deviation: Tensor
@@ -74,12 +74,27 @@ class Decoder(nn.Module):
         for name, values in (("mean", vae.config.latents_mean), ("deviation", vae.config.latents_std)):
             self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
 
+
+class Decoder(Coder):
+    """x times the deviation of each channel, and its mean, through the decoder of a video of one picture."""
+
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, h, w) float32 -> (B, 3, H, W) in the network's dtype."""
         vae: Any = self.vae
         z = (x * self.deviation + self.mean).to(vae.dtype)
         pixels: Tensor = vae.decode(z[:, :, None], return_dict=False)[0]
         return pixels[:, :, 0]
+
+
+class Encoder(Coder):
+    """The encoder of a video of one picture, with the decoder's scaling undone: mean and deviation of x_0."""
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """pixels: (B, 3, H, W) -> twice (B, C, h, w) float32."""
+        vae: Any = self.vae
+        found = vae.encode(pixels[:, :, None].to(vae.dtype)).latent_dist
+        mean, std = found.mean[:, :, 0].float(), found.std[:, :, 0].float()
+        return (mean - self.mean) / self.deviation, std / self.deviation
 
 
 def prompt(networks: Networks, size: Size) -> nn.Module:
@@ -93,6 +108,10 @@ def denoiser(networks: Networks, size: Size) -> nn.Module:
 
 def decoder(networks: Networks, size: Size) -> nn.Module:
     return Decoder(networks["vae"])
+
+
+def encoder(networks: Networks, size: Size) -> nn.Module:
+    return Encoder(networks["vae"])
 
 
 def measure(networks: Mapping[str, Network], image: tuple[int, int] | None) -> Size:
@@ -185,4 +204,6 @@ PUBLISHED = Published(
     measure,
     by_count=True,
 )
-FAMILY = Family("qwen-image-lightning", TINY, FULL, CONTRACT, prompt, denoiser, decoder, torch.bfloat16, PUBLISHED)
+FAMILY = Family(
+    "qwen-image-lightning", TINY, FULL, CONTRACT, prompt, denoiser, decoder, encoder, torch.bfloat16, PUBLISHED
+)

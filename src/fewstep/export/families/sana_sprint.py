@@ -11,7 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from fewstep.engine.backends.torch.generation import Input
-from fewstep.export.families.autoencoders import DC_AE_FULL, DC_AE_TINY, image_shape, latent_decoder, latent_shape
+from fewstep.export.families.autoencoders import (
+    DC_AE_FULL,
+    DC_AE_TINY,
+    image_shape,
+    latent_decoder,
+    latent_encoder,
+    latent_shape,
+)
 from fewstep.export.families.family import (
     Config,
     Contract,
@@ -179,7 +186,9 @@ PUBLISHED = Published(
 
 
 def family(name: str, full: Size) -> Family:
-    return Family(name, TINY, full, CONTRACT, prompt, denoiser, latent_decoder, torch.bfloat16, PUBLISHED)
+    return Family(
+        name, TINY, full, CONTRACT, prompt, denoiser, latent_decoder, latent_encoder, torch.bfloat16, PUBLISHED
+    )
 
 
 FULL_0_6B, FULL_1_6B = full(28, (36, 32), (16, 72)), full(20, (70, 32), (20, 112))

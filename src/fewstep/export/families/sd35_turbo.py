@@ -12,7 +12,14 @@ from torch import Tensor, nn
 
 from fewstep.engine.backends.torch.generation import Input
 from fewstep.export.families import clip_text
-from fewstep.export.families.autoencoders import AUTOENCODERS, autoencoder_kl, image_shape, latent_decoder, latent_shape
+from fewstep.export.families.autoencoders import (
+    AUTOENCODERS,
+    autoencoder_kl,
+    image_shape,
+    latent_decoder,
+    latent_encoder,
+    latent_shape,
+)
 from fewstep.export.families.family import Contract, Family, Network, Networks, Published, Size, Text
 from fewstep.export.families.t5_text import TINY as T5_TINY
 from fewstep.export.families.t5_text import XXL, t5_text
@@ -149,4 +156,15 @@ PUBLISHED = Published(
     measure,
     frozenset({T5}),
 )
-FAMILY = Family("sd3.5-large-turbo", TINY, FULL, CONTRACT, prompt, denoiser, latent_decoder, torch.bfloat16, PUBLISHED)
+FAMILY = Family(
+    "sd3.5-large-turbo",
+    TINY,
+    FULL,
+    CONTRACT,
+    prompt,
+    denoiser,
+    latent_decoder,
+    latent_encoder,
+    torch.bfloat16,
+    PUBLISHED,
+)

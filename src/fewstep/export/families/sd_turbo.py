@@ -9,7 +9,14 @@ from torch import Tensor, nn
 from fewstep.engine.backends.torch.generation import Input
 from fewstep.engine.checks import refuse
 from fewstep.export.families import clip_text
-from fewstep.export.families.autoencoders import AUTOENCODERS, autoencoder_kl, image_shape, latent_decoder, latent_shape
+from fewstep.export.families.autoencoders import (
+    AUTOENCODERS,
+    autoencoder_kl,
+    image_shape,
+    latent_decoder,
+    latent_encoder,
+    latent_shape,
+)
 from fewstep.export.families.family import Contract, Family, Network, Networks, Published, Size, Text
 
 
@@ -111,4 +118,6 @@ PUBLISHED = Published(
     {"text_encoder": ("CLIPTextModel",), "unet": ("UNet2DConditionModel",), "vae": AUTOENCODERS},
     measure,
 )
-FAMILY = Family("sd-turbo", TINY, FULL, CONTRACT, prompt, denoiser, latent_decoder, torch.float16, PUBLISHED)
+FAMILY = Family(
+    "sd-turbo", TINY, FULL, CONTRACT, prompt, denoiser, latent_decoder, latent_encoder, torch.float16, PUBLISHED
+)

@@ -7,7 +7,14 @@ from torch import Tensor, nn
 
 from fewstep.engine.backends.torch.generation import Input
 from fewstep.export.families import clip_text
-from fewstep.export.families.autoencoders import AUTOENCODERS, autoencoder_kl, image_shape, latent_decoder, latent_shape
+from fewstep.export.families.autoencoders import (
+    AUTOENCODERS,
+    autoencoder_kl,
+    image_shape,
+    latent_decoder,
+    latent_encoder,
+    latent_shape,
+)
 from fewstep.export.families.family import Contract, Family, Network, Networks, Published, Size, Text
 from fewstep.export.families.sd_turbo import check_unguided, unet
 
@@ -121,4 +128,6 @@ PUBLISHED = Published(
     },
     measure,
 )
-FAMILY = Family("sdxl-turbo", TINY, FULL, CONTRACT, prompt, denoiser, latent_decoder, torch.bfloat16, PUBLISHED)
+FAMILY = Family(
+    "sdxl-turbo", TINY, FULL, CONTRACT, prompt, denoiser, latent_decoder, latent_encoder, torch.bfloat16, PUBLISHED
+)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fewstep.engine.backends.torch.generation import Input
-from fewstep.export.families.autoencoders import AUTOENCODERS, image_shape, latent_decoder, latent_shape
+from fewstep.export.families.autoencoders import AUTOENCODERS, image_shape, latent_decoder, latent_encoder, latent_shape
 from fewstep.export.families.family import Contract, Family, Network, Networks, Published, Size, Text, linear_sigmas
 from fewstep.export.families.flux_schnell import VAE_FULL, VAE_TINY
 from fewstep.export.families.z_image_blocks import Rotations, block
@@ -174,4 +174,6 @@ PUBLISHED = Published(
     measure,
     options=linear_sigmas,
 )
-FAMILY = Family("z-image-turbo", TINY, FULL, CONTRACT, prompt, denoiser, latent_decoder, torch.bfloat16, PUBLISHED)
+FAMILY = Family(
+    "z-image-turbo", TINY, FULL, CONTRACT, prompt, denoiser, latent_decoder, latent_encoder, torch.bfloat16, PUBLISHED
+)

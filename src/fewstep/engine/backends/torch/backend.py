@@ -75,6 +75,21 @@ class TorchBackend:
             progress(len(seeds), len(seeds))
         return images, Timings(load=load, total=(time.perf_counter() - start) * 1e3 - load)
 
+    def parts(self, images: int) -> Modules:
+        """The modules, fused unless this is eager, for a loop that no program is: one that begins elsewhere."""
+        made = self.generation
+        if self.kind == "eager":
+            return Modules(made.prompt, made.denoiser, made.decoder)
+        with self._lock:
+            return self._fused_modules(images)
+
+    def _fused_modules(self, images: int) -> Modules:
+        if images not in self._modules:
+            kept = {shape.images for shape in self._programs}
+            self._modules = {n: modules for n, modules in self._modules.items() if n in kept}
+            self._modules[images], self.reports = fuse(self.generation, images)
+        return self._modules[images]
+
     def _eager(
         self, seeds: Sequence[int], inputs: Mapping[str, Tensor], schedule: Schedule | GuidedSchedule
     ) -> tuple[float, Images]:
@@ -102,16 +117,12 @@ class TorchBackend:
         if shape in self._programs:
             self._programs.move_to_end(shape)
             return self._programs[shape]
-        if shape.images not in self._modules:
-            self._modules[shape.images], self.reports = fuse(self.generation, shape.images)
-        program = Program(self.generation, self._modules[shape.images], shape)
+        program = Program(self.generation, self._fused_modules(shape.images), shape)
         program.load(seeds, inputs, schedule)  # what is warmed up with is a request, not zeros
         captured = Captured(program) if self.generation.device.type == "cuda" else None
         self._programs[shape] = program, captured
         while len(self._programs) > MAX_PROGRAMS:
             self._programs.popitem(last=False)
-        kept = {other.images for other in self._programs}
-        self._modules = {images: modules for images, modules in self._modules.items() if images in kept}
         return self._programs[shape]
 
 

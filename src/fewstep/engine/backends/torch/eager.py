@@ -28,19 +28,23 @@ def generate(
     """
     table = check_table(schedule)
     conditions = generation.prompt(*check_inputs(generation, inputs, len(seeds)))
-    x = denoise(generation, conditions, table, draw or engine_noise(generation, seeds))
+    x = denoise(generation, generation.denoiser, conditions, table, draw or engine_noise(generation, seeds))
     return to_bytes(generation.decoder(x))
 
 
 def denoise(
-    generation: Generation, conditions: Sequence[Tensor], table: Schedule, draw: Draw, start: Start | None = None
+    generation: Generation,
+    denoiser: Callable[..., Tensor],
+    conditions: Sequence[Tensor],
+    table: Schedule,
+    draw: Draw,
+    start: Start | None = None,
 ) -> Tensor:
-    """The schedule's loop: x float32 (B, *latent)."""
+    """The schedule's loop: x float32 (B, *latent). denoiser: the generation's, as it is or fused."""
 
     def network(u: Tensor, tau: float) -> Tensor:
         time = torch.full((len(u),), tau, dtype=torch.float32, device=u.device)
-        m: Tensor = generation.denoiser(u.to(generation.dtype), time, *conditions)
-        return m.float()
+        return denoiser(u.to(generation.dtype), time, *conditions).float()
 
     given = start or Start()
     latents, mask = (

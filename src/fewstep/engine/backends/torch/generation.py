@@ -35,6 +35,7 @@ class Generation:
     prompt: (*inputs, in order) -> tuple of conditions, once a request.
     denoiser: (u, tau, *conditions) -> m, with u and m (B, *latent) in `dtype` and tau (B,) float32.
     decoder: x -> (B, 3, H, W), -1 black and 1 white.
+    encoder: (B, 3, H, W) -> (x_0,), or its (mean, standard deviation), float32; None where there is none.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Generation:
     image: tuple[int, int]
     dtype: torch.dtype
     device: torch.device
+    encoder: nn.Module | None = None
 
     def random_inputs(self, B: int, seed: int) -> dict[str, Tensor]:
         """Inputs of B images, for measurements and tests."""

@@ -12,12 +12,14 @@ from torch import Tensor
 from fewstep.engine.backends.torch.backend import Kind, TorchBackend
 from fewstep.engine.backends.torch.eager import denoise, to_bytes
 from fewstep.engine.backends.torch.generation import Generation, Input, check_inputs, check_table
+from fewstep.engine.backends.torch.program import Modules
 from fewstep.engine.image import Images
 from fewstep.engine.job import Job
 from fewstep.engine.timings import Timings
-from fewstep.errors import BackendError
+from fewstep.errors import BackendError, ContractError
 
 Progress = Callable[[int, int], None]
+Floats = NDArray[np.float32]
 
 
 class TorchModel:
@@ -38,18 +40,18 @@ class TorchModel:
         return self.generation.latent
 
     def run(self, job: Job, progress: Progress | None = None) -> tuple[Images, Timings]:
-        """As the other backends. Noise and pictures that are given are met by the eager modules, whatever `kind` is.
-
-        Raises BackendError.
+        """As the other backends. With noise or pictures that are given the modules, fused or eager, run one after the
+        other: no graph is captured of them. Raises BackendError.
         """
         if job.start.noise is None and job.start.latents is None:
             images, timings = self._backend.run(job.seeds, self._tensors(job.inputs), job.schedule, progress)
             timings.load = self.load_ms
             return images, timings
         start = time.perf_counter()
-        latents = self._denoised(job)
+        parts = self._backend.parts(len(job.seeds))
+        latents = self._denoised(job, parts)
         with torch.inference_mode():
-            pixels = self.generation.decoder(latents)
+            pixels = parts.decoder(latents)
         if not pixels.isfinite().all():
             raise BackendError(f"{self.generation.name}: a picture became NaN or Inf; the weights are damaged")
         made: Images = to_bytes(pixels).cpu().numpy()
@@ -57,20 +59,32 @@ class TorchModel:
             progress(len(job.seeds), len(job.seeds))
         return made, Timings(load=self.load_ms, total=(time.perf_counter() - start) * 1e3)
 
+    @torch.inference_mode()
+    def encode(self, pixels: Floats) -> tuple[Floats, Floats | None]:
+        """See request_start.Encoder; each picture alone, so that its neighbours change nothing."""
+        if self.generation.encoder is None:
+            raise ContractError(f"image: {self.generation.name} has no encoder of pictures; it begins with noise alone")
+        given = torch.from_numpy(pixels).to(self.generation.device)
+        rows = [self.generation.encoder(given[i : i + 1]) for i in range(len(given))]
+        mean, *deviation = (torch.cat(parts).cpu().numpy() for parts in zip(*rows, strict=True))
+        if not np.isfinite(mean).all():
+            raise BackendError(f"{self.generation.name}: an image's latents became NaN or Inf; its weights are damaged")
+        return mean, deviation[0] if deviation else None
+
     def latents(self, job: Job) -> NDArray[np.float32]:
-        """The states (n, ...) that the decoder is given, by the eager modules."""
-        found: NDArray[np.float32] = self._denoised(job).cpu().numpy()
+        """The states (n, ...) that the decoder is given."""
+        found: NDArray[np.float32] = self._denoised(job, self._backend.parts(len(job.seeds))).cpu().numpy()
         return found
 
     @torch.inference_mode()
-    def _denoised(self, job: Job) -> Tensor:
+    def _denoised(self, job: Job, parts: Modules) -> Tensor:
         generation, table = self.generation, check_table(job.schedule)
 
         def draw(step: int) -> Tensor:
             return torch.from_numpy(job.batch(step, generation.latent)).to(generation.device)
 
-        conditions = generation.prompt(*check_inputs(generation, self._tensors(job.inputs), len(job.seeds)))
-        return denoise(generation, conditions, table, draw, job.start)
+        conditions = parts.prompt(*check_inputs(generation, self._tensors(job.inputs), len(job.seeds)))
+        return denoise(generation, parts.denoiser, conditions, table, draw, job.start)
 
     def _tensors(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
         """On the device, each of its input's own shape: a class is a column elsewhere."""
