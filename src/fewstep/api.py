@@ -23,7 +23,7 @@ MANIFEST = "bundle.json"
 INDEX = "model_index.json"
 CONTRACT = "contract.json"
 PLAN = ".fsp"
-CHECKPOINT_OPTIONS = ("family", "distilled_steps", "size", "variant", "denoiser", "loras", "config", "offline")
+CHECKPOINT_OPTIONS = ("family", "distilled_steps", "size", "variant", "denoiser", "loras", "config", "offline", "tile")
 REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
@@ -47,8 +47,8 @@ def load(
     threads: CPU threads, by default the physical cores this process may use. max_error: of a plan, refuse it unless its
     certificate, which `fewstep verify` writes, says that its latents are this near the bundle's, relative to their rms.
     dtype: of a checkpoint, "fp32", "fp16" or "bf16". checkpoint: how one is opened, by name: family,
-    distilled_steps, size (height, width), variant, denoiser, loras, config, offline; docs/families.md says what they
-    are.
+    distilled_steps, size (height, width), variant, denoiser, loras, config, offline, tile; docs/families.md says
+    what they are.
 
     Raises UnknownModelError, BundleError for a damaged bundle, PlanError for a damaged plan and InputError for a
     damaged checkpoint, MissingDependencyError for a device onnxruntime was not built for, BackendError for one that

@@ -16,6 +16,7 @@ def add_options(parser: Parser) -> None:
     options.add_argument("--denoiser", metavar="FILE", help="a single file with the denoiser to take instead")
     options.add_argument("--loras", type=loras, metavar="A=S,B", help="LoRA files, each with its strength (1)")
     options.add_argument("--config", metavar="FOLDER", help="of diffusers: configurations for a single file")
+    options.add_argument("--tile", type=int, metavar="PIXELS", help="decode in tiles of this side (whole)")
     options.add_argument("--offline", action="store_true", default=None, help="fetch nothing from huggingface.co")
 
 

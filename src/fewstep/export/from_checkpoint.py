@@ -18,6 +18,7 @@ from fewstep.export.checkpoints.published import Checkpoint
 from fewstep.export.detect import detect
 from fewstep.export.export import Export
 from fewstep.export.families.family import Family, Networks, Size, with_instructions
+from fewstep.export.families.tiled import tiled
 from fewstep.export.lora.fuse import fuse
 from fewstep.export.lora.read_lora import read_lora
 from fewstep.export.published import Source, contract_of, export_family
@@ -70,7 +71,7 @@ class Wanted:
     the one it was trained at. variant: of a folder's weights, such as "fp16". denoiser: a single file whose UNet or
     transformer takes the place of the checkpoint's. loras: files, each with its strength. config: the folder of
     diffusers that a single file has its configurations, schedule and tokenizers from. offline: take a repository from
-    the cache alone.
+    the cache alone. tile: decode in tiles of so many pixels a side, for images whose decoder would not fit the memory.
     """
 
     family: str | None = None
@@ -81,6 +82,7 @@ class Wanted:
     config: str | os.PathLike[str] | None = None
     offline: bool = False
     distilled_steps: int | None = None
+    tile: int | None = None
 
     def __post_init__(self) -> None:
         """Raises InputError for what cannot be: it comes from callers."""
@@ -93,6 +95,8 @@ class Wanted:
         flag("offline", self.offline)
         if self.distilled_steps is not None:
             whole("distilled_steps", self.distilled_steps, 1, MAX_STEPS)
+        if self.tile is not None:
+            whole("tile", self.tile, 1, MAX_SIDE)
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -118,6 +122,7 @@ def open_family(
     assert found.published is not None
     roles = [role for role in found.published.networks if role in checkpoint.networks]
     measured = found.published.measure({role: checkpoint.networks[role] for role in roles}, wanted.size)
+    found = found if wanted.tile is None else tiled(found, measured, wanted.tile)
     tokenizers = _tokenizers(checkpoint, found, measured)
     measured = with_instructions(measured, lambda folder, text: token_count(tokenizers[folder][0], text))
     sources = _sources(checkpoint, wanted)
