@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import tiny_tokenizers
 from torch import Tensor
@@ -31,6 +32,9 @@ CM_SECOND = {  # of the two times, as scripts/launch.sh of openai/consistency_mo
     "ct_bedroom256": 67,
     "ct_cat256": 62,
 }
+# scripts/convert_dit_to_diffusers.py of diffusers
+DIT_SCHEDULER = {"_class_name": "DDIMScheduler", "beta_schedule": "linear", "clip_sample": False}
+DECODED = "decoded"  # what the decoder is given, of pipelines that do not return latents
 CM_LEVELS = {"ct_imagenet64": 201, "ct_bedroom256": 151, "ct_cat256": 151}
 
 
@@ -49,7 +53,7 @@ class Whole:
 
     def call(self, steps: int) -> dict[str, Any]:
         given = {"num_inference_steps": steps, **self.told(steps)}
-        if self.pipeline == "ConsistencyModelPipeline":
+        if self.pipeline in ("ConsistencyModelPipeline", "DiTPipeline"):
             return given
         return {"prompt": list(PROMPTS), "height": self.image[0], "width": self.image[1], **given}
 
@@ -108,6 +112,9 @@ def whole(name: str) -> Whole:
             pipeline, HUB["sana-sprint"]["config"],
             lambda N: {"use_resolution_binning": False, **({} if N == 2 else {"intermediate_timesteps": None})},
             (32, 32),
+        ),
+        "DiTPipeline": lambda: Whole(
+            pipeline, DIT_SCHEDULER, lambda N: {"class_labels": [3, 7]}, image, output=DECODED,
         ),
         "FluxPipeline": lambda: Whole(
             pipeline, HUB["flux1-schnell"]["config"], lambda N: {"max_sequence_length": flux_schnell.T5_TOKENS},
@@ -203,11 +210,15 @@ def opened(name: str, folder: Path) -> Any:
     return pipe
 
 
-def run(told: Whole, pipe: Any, steps: int, seeds: tuple[int, ...], output: str) -> Any:
-    """Its images, each drawn from a generator of its own."""
+def run(told: Whole, pipe: Any, steps: int, seeds: tuple[int, ...], output: str, **more: Any) -> Any:
+    """Its images, each drawn from a generator of its own. more: beside what every call is told."""
     import torch
 
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return pipe(**told.call(steps), generator=generators, output_type=output).images
+        if output == DECODED:
+            with mock.patch.object(pipe.vae, "decode", wraps=pipe.vae.decode) as decode:
+                pipe(**told.call(steps), **more, generator=generators, output_type="np")
+            return decode.call_args.args[0] * pipe.vae.config.scaling_factor
+        return pipe(**told.call(steps), **more, generator=generators, output_type=output).images

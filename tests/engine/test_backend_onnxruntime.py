@@ -98,7 +98,7 @@ def test_images_are_the_reference_loop_s(bundle: Bundle, steps: int, guidance: f
     plan = table if guidance is None else table.guided(guidance)
     backend = OnnxRuntimeBackend(bundle, threads=threads)
     seeds, labels = [7, 2**64 - 1, 0, 8], np.array([[0, 1, 2], [2, 2, 3], [1, 0, 0], [0, 1, 2]])
-    images, timings = backend.run(Job(seeds, {"labels": labels}, plan))
+    images, timings = backend.run(Job(seeds, {"labels": labels, "null_labels": np.array([NULL] * 4)}, plan))
     assert images.shape == (4, SIDE, SIDE, 3) and images.dtype == np.uint8
     for image, seed, row in zip(images, seeds, labels, strict=True):
         assert np.array_equal(image, by_hand(bundle, seed, row.tolist(), plan))

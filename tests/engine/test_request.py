@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ from hypothesis import strategies as st
 from small_bundle import write_bundle
 
 from fewstep.engine.bundle import Bundle
-from fewstep.engine.bundle_manifest import Manifest
-from fewstep.engine.request import MAX_N, MAX_PIXEL_STEPS, check_request, drawn_value
+from fewstep.engine.bundle_manifest import Manifest, TextSpec
+from fewstep.engine.request import MAX_N, MAX_PIXEL_STEPS, check_request, contract_schedule, drawn_value
+from fewstep.engine.table import GuidedSchedule
 from fewstep.errors import ContractError, InputError
 
 
@@ -128,3 +130,39 @@ def test_the_drawn_value_is_pinned() -> None:
     """Published pictures must not change: the words of Philox at counter (table, 0, 0, 1)."""
     words = [drawn_value(seed, table, 2**32) for seed, table in ((0, 0), (7, 1), (2**64 - 1, 2))]
     assert words == [768504805, 3176544954, 1353120930]
+
+
+def of_text(manifest: Manifest, guidance: float = 5.0, **changes: Any) -> Manifest:
+    schedule = replace(manifest.schedule, guidance=guidance, **changes)
+    spec = TextSpec("tokenizer.json", "ids", None, 7, 0, "{}", False)
+    return replace(manifest, labels=(), texts=(spec,), schedule=schedule)
+
+
+def test_guidance_of_a_network_that_runs_twice_a_step(manifest: Manifest) -> None:
+    one, ranged = of_text(manifest), of_text(manifest, guidance_range=(5.0, 8.0))
+    assert check_request(one, "a").guidance == check_request(ranged, "a").guidance == 5
+    assert check_request(ranged, "a", guidance=8).guidance == 8
+    for contract, scale, legal in ((one, 8, "5"), (ranged, 4.9, "5 to 8"), (ranged, 0, "5 to 8")):
+        with pytest.raises(ContractError, match=f"guidance: small was distilled for {legal}, got {scale}"):
+            check_request(contract, "a", guidance=scale)
+        made = check_request(contract, "a", guidance=scale, force=True)
+        assert made.guidance == scale and made.forced == (f"guidance: small was distilled for {legal}, got {scale}",)
+    with pytest.raises(InputError, match="guidance: expected a number"):
+        check_request(ranged, "a", guidance=float("nan"))
+    folded = contract_schedule(ranged, 2, 6.0)
+    assert isinstance(folded, GuidedSchedule) and folded.guidance.tolist() == [6, 6]
+    assert np.array_equal(contract_schedule(ranged, 2).guidance, [5, 5])  # type: ignore[union-attr]
+
+
+def test_negative_prompts_are_for_networks_that_run_twice_a_step(manifest: Manifest) -> None:
+    assert check_request(of_text(manifest), ["a", "b"]).negatives == ("", "")
+    assert check_request(of_text(manifest), "a", n=2, negative_prompt="c").negatives == ("c", "c")
+    assert check_request(of_text(manifest), ["a", "b"], negative_prompt=["c", "d"]).negatives == ("c", "d")
+    with pytest.raises(InputError, match="negative_prompt: expected 1 prompts, one a picture, got 2"):
+        check_request(of_text(manifest), "a", negative_prompt=["c", "d"])
+    with pytest.raises(InputError, match="negative_prompt: expected a text, got 3"):
+        check_request(of_text(manifest), "a", negative_prompt=3)  # type: ignore[arg-type]
+    with pytest.raises(ContractError, match="negative_prompt: small runs its network once a step"):
+        check_request(of_text(manifest, 1.0), "a", negative_prompt="c")
+    with pytest.raises(ContractError, match="negative_prompt: small reads no text"):
+        check_request(manifest, negative_prompt="c")

@@ -1,5 +1,6 @@
 import errno
 import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from fewstep.engine.bundle import Bundle
 from fewstep.engine.bundle_manifest import Contract
 from fewstep.engine.reading.manifest_reader import parse_manifest
-from fewstep.errors import BundleError, OutputError
+from fewstep.errors import BundleError, InputError, OutputError
 from fewstep.export.bundle import manifest_json, write_bundle
 
 
@@ -39,6 +40,19 @@ def test_what_is_written_is_what_is_returned(source: Bundle, tmp_path: Path) -> 
     assert written == Bundle.open(tmp_path / "copy") and written.digest == source.digest
     assert listing(tmp_path / "copy") == listing(source.path)
     assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+
+
+def test_a_range_of_guidance_is_kept(source: Bundle, tmp_path: Path) -> None:
+    schedule = replace(source.manifest.schedule, guidance=5.0, guidance_range=(5.0, 8.0))
+    made = write(tmp_path / "ranged", source, schedule=schedule)
+    text = manifest_json(made.manifest).decode()
+    assert made.manifest.schedule == schedule and '"version": 4' in text
+    assert b"guidance_range" not in manifest_json(source.manifest)
+    for wrong, message in (("6, 8", "around a guidance that is not 1, here 5"), ("5", "guidance_range: expected")):
+        with pytest.raises(InputError, match=message):
+            parse_manifest(re.sub(r"5\.0,\s*8\.0", wrong, text).encode())
+    with pytest.raises(InputError, match="guidance_range: expected to be there from version 4 on, got 'version 3'"):
+        parse_manifest(text.replace('"version": 4', '"version": 3').encode())
 
 
 def test_what_is_there_is_kept(source: Bundle, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ PUBLISHED = {
     "sd3.5-large-turbo": (123_060_480 + 768**2 + 694_659_840 + 4_762_310_656, 8_056_627_520, 83_819_683),
     "z-image-turbo": (4_022_468_096, 6_154_908_736, 83_819_683),
     "qwen-image-lightning": (7_615_616_512 - 152_064 * 3584, 20_430_401_088, 126_892_531),
+    **dict.fromkeys(("dit-xl-2-256", "dit-xl-2-512"), (0, 749_826_464, 83_653_863)),
     "cd_imagenet64": (0, 295_899_267, 0),
     "ct_imagenet64": (0, 295_899_267, 0),
     **dict.fromkeys(("cd_bedroom256", "cd_bedroom256_l2", "ct_bedroom256", "ct_cat256"), (0, 526_304_771, 0)),
@@ -103,7 +104,7 @@ def test_what_was_not_distilled_for_is_refused() -> None:
         generate(made, {"labels": torch.zeros(1, dtype=torch.int64)}, [1, 2], table)
     with pytest.raises(InputError, match="input labels: expected 0 to 9, got 10 to 10"):
         generate(made, {"labels": torch.full((1,), 10)}, [1], table)
-    with pytest.raises(ContractError, match="expected a Schedule, got a GuidedSchedule"):
+    with pytest.raises(InputError, match="inputs of cd_imagenet64: expected labels, null_labels, got labels"):
         generate(made, made.random_inputs(1, 0), [1], table.guided(2.0))
 
 

@@ -25,7 +25,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[Parser]") -> None:
     model.add_argument("-n", "--n", type=integer, metavar="N", help="number of pictures, 1 to 1024 (1)")
     model.add_argument("-s", "--seed", type=integer, help="picture i has seed SEED + i (random)")
     model.add_argument("--steps", type=integer, help="network calls, as the model was distilled for (its default)")
-    model.add_argument("--guidance", type=float, metavar="G", help="of a model that takes it as an input (its default)")
+    model.add_argument("--guidance", type=float, metavar="G", help="of a model that has a choice (its default)")
+    model.add_argument("--negative-prompt", metavar="TEXT", help="what to lead pictures away from, of a guided model")
     model.add_argument(
         "--rng", choices=("fewstep", "torch"), default="fewstep", help="random numbers: fewstep's or torch's"
     )
@@ -79,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
         steps=args.steps,
         seed=args.seed,
         guidance=args.guidance,
+        negative_prompt=args.negative_prompt,
         rng=args.rng,
         force=args.force,
         progress=_progress if show else None,

@@ -10,6 +10,7 @@ STAGES = (TABLES, PROMPT, MODULATION, STEP)
 # Components; of them only the denoiser must be there.
 ENCODE_PROMPT, DENOISER, DECODER, ENCODER = "prompt", "denoiser", "decoder", "encoder"
 LABELS = "labels"  # what a request's label rows are called, whatever the network calls them
+NULL = "null_"  # before an input's name: its value for the output that guidance leads away from
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,21 @@ class LabelTable:
 
 @dataclass(frozen=True)
 class ScheduleContract:
-    """steps: legal step count N -> options; schedule(name, N, **steps[N]) is what the model was distilled for."""
+    """steps: legal step count N -> options; schedule(name, N, **steps[N]) is what the model was distilled for.
+
+    guidance: unless it is 1 the network runs twice a step, and its outputs are combined. guidance_range: the scales it
+    was distilled for, guidance alone where it is None.
+    """
 
     name: str
     default_steps: int
     guidance: float
     steps: Mapping[int, Mapping[str, Any]]
+    guidance_range: tuple[float, float] | None = None
+
+    @property
+    def is_guided(self) -> bool:
+        return self.guidance != 1
 
 
 @dataclass(frozen=True)

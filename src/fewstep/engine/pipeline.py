@@ -9,7 +9,7 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fewstep.engine.bundle_manifest import LABELS, Contract
+from fewstep.engine.bundle_manifest import LABELS, NULL, Contract
 from fewstep.engine.checks import choice, refuse
 from fewstep.engine.edit import Floats, Picture
 from fewstep.engine.image import Images
@@ -69,6 +69,7 @@ class Pipeline:
         steps: Steps = None,
         seed: int | Sequence[int] | None = None,
         guidance: float | None = None,
+        negative_prompt: Prompt | None = None,
         rng: str = "fewstep",
         force: bool = False,
         image: Picture | Sequence[Picture] | None = None,
@@ -87,7 +88,8 @@ class Pipeline:
         n: 1 to 1024, by default 1 or the length of a list of prompts, labels or seeds.
         steps: one of the counts the model was distilled for, by default the model's own; or a list of n.
         seed: an int in [0, 2^64), image i then has (seed + i) mod 2^64; a list of n; or None for random ones.
-        guidance: of a model that takes it as an input, by default the model's own.
+        guidance: of a model that takes it as an input, or runs its network twice a step, by default the model's own.
+        negative_prompt: of one that runs twice a step and reads text, what to lead pictures away from; or a list of n.
         rng: "fewstep", or "torch" for the numbers that diffusers draws on a CPU with torch.Generator and a seed.
         force: run steps and guidance the model was not distilled for; the result says which.
         image: a picture of the model's size to change: a file's name, a Pillow image or uint8 (H, W, 3); or n of them.
@@ -107,8 +109,9 @@ class Pipeline:
         start = time.perf_counter()
         choice("rng", rng, RNGS)
         request = check_request(
-            self.manifest, prompt, label, n, steps, seed, guidance, force, image, strength, mask, seed_to, mix
-        )
+            self.manifest, prompt, label, n, steps, seed, guidance, force, image, strength, mask, seed_to, mix,
+            negative_prompt,
+        )  # fmt: skip
         inputs, cut = self._inputs(request)
         prompt_ms = (time.perf_counter() - start) * 1e3
         images, timings = self._run(request, inputs, rng, progress)
@@ -146,7 +149,8 @@ class Pipeline:
         spent, done = Timings(), 0
         for count in dict.fromkeys(request.steps):
             rows = [i for i, steps in enumerate(request.steps) if steps == count]
-            schedule, seeds = contract_schedule(self.manifest, count), [request.seeds[i] for i in rows]
+            schedule = contract_schedule(self.manifest, count, request.guidance)
+            seeds = [request.seeds[i] for i in rows]
             begun = start_of(request, rows, schedule, self.manifest, self.backend, rng)
             told = None if progress is None else _shifted(progress, done, n)
             given = {name: values[rows] for name, values in inputs.items()}
@@ -155,7 +159,7 @@ class Pipeline:
         return images, spent
 
     def _inputs(self, request: Request) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
-        """What the request brings, (n, ...) by name, and what was cut off its prompts."""
+        """What the request brings, (n, ...) by name, with guidance twice, and what was cut off its prompts."""
         n, cut = len(request.seeds), tuple[str, ...]()
         inputs: dict[str, NDArray[Any]] = {}
         if self.texts is not None:
@@ -165,7 +169,21 @@ class Pipeline:
             inputs[self.manifest.embedded_guidance.input] = np.full(n, request.guidance, np.float32)
         if self.manifest.labels:
             inputs[LABELS] = self._rows(request)
+        if self.manifest.schedule.is_guided:
+            others, more = self._null_inputs(request)
+            inputs |= {f"{NULL}{name}": values for name, values in others.items()}
+            cut += more
         return inputs, cut
+
+    def _null_inputs(self, request: Request) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
+        """Of the output that guidance leads away from: negative prompts, and the rows of no label."""
+        inputs, cut = dict[str, NDArray[Any]](), tuple[str, ...]()
+        if self.texts is not None:
+            tokens, cut = self.texts.encode(request.negatives)
+            inputs |= tokens
+        if self.manifest.labels:
+            inputs[LABELS] = np.array([[table.null for table in self.manifest.labels]] * len(request.seeds), np.int64)
+        return inputs, tuple(f"negative {warning}" for warning in cut)
 
     def _rows(self, request: Request) -> NDArray[np.int64]:
         tables = self.manifest.labels

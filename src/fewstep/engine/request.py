@@ -31,9 +31,10 @@ LABEL_STREAM = 1  # the counter's last word; the noise stream has 0
 class Request:
     """Image i is determined by seeds[i], labels[i] (table name -> value, every table), prompts[i], steps[i], guidance.
 
-    prompts: of models that read text; guidance: of those that take it as an input. forced: what the contract does not
-    allow, and was asked for all the same. edit: pictures to change. seeds_to, mix: of interpolated images, the seed
-    whose first noise theirs goes to, and how far.
+    prompts: of models that read text; guidance: of those that take it as an input or run twice a step; negatives: of
+    those that do both, what each picture is led away from. forced: what the contract does not allow, and was asked for
+    all the same. edit: pictures to change. seeds_to, mix: of interpolated images, the seed whose first noise theirs
+    goes to, and how far.
     """
 
     steps: tuple[int, ...]
@@ -46,6 +47,7 @@ class Request:
     edit: Edit | None = None
     seeds_to: tuple[int, ...] = ()
     mix: tuple[float, ...] = ()
+    negatives: tuple[str, ...] = ()
 
 
 def check_request(
@@ -62,6 +64,7 @@ def check_request(
     mask: Picture | None = None,
     seed_to: int | Sequence[int] | None = None,
     mix: float | Sequence[float] | None = None,
+    negative_prompt: Prompt | None = None,
 ) -> Request:
     """Turn a caller's arguments into a Request, or raise InputError or ContractError saying what is legal.
 
@@ -79,7 +82,8 @@ def check_request(
             f"{pixel_steps} pixel steps, the limit is {MAX_PIXEL_STEPS}; ask for fewer pictures at a time"
         )
     seeds = check_seeds(seed, N)
-    prompts = _prompts(prompt, N) if manifest.texts else ()
+    prompts = _prompts("prompt", prompt, N) if manifest.texts else ()
+    negatives = _negatives(manifest, negative_prompt, N)
     words = None if manifest.texts else prompt
     if words is not None and not isinstance(words, str):
         raise refuse("prompt", "one text of the model's vocabulary", words)
@@ -91,7 +95,8 @@ def check_request(
             table = contract_schedule(manifest, count)
             first_row(table if isinstance(table, Schedule) else table.schedule, edit.strength)
     seeds_to, mixes = _between(seed_to, mix, N)
-    return Request(counts, seeds, labels, unknown_words, prompts, scale, tuple(contract.forced), edit, seeds_to, mixes)
+    forced = tuple(contract.forced)
+    return Request(counts, seeds, labels, unknown_words, prompts, scale, forced, edit, seeds_to, mixes, negatives)
 
 
 def check_steps(manifest: Contract, steps: object) -> int:
@@ -127,21 +132,22 @@ class _Contract:
         return int(steps)
 
     def guidance(self, guidance: object) -> float | None:
-        spec = self.manifest.embedded_guidance
-        if spec is None:
-            told = self.manifest.schedule.guidance
-            legal = (told, 0.0) if told == 1 else (told,)  # diffusers takes 0 for 1: no second output to be guided by
-            if guidance is not None and guidance not in legal:
-                counts = " or ".join(f"{scale:g}" for scale in legal)
-                raise ContractError(f"guidance: {self.manifest.name} was distilled for {counts}, got {short(guidance)}")
-            return None
+        spec, told = self.manifest.embedded_guidance, self.manifest.schedule
+        if spec is not None:
+            return self._scale(guidance, spec.default, spec.low, spec.high)
+        if told.is_guided:
+            return self._scale(guidance, told.guidance, *(told.guidance_range or (told.guidance, told.guidance)))
+        if guidance is not None and guidance not in (0, 1):  # diffusers takes 0 for 1: no second output to be guided by
+            raise ContractError(f"guidance: {self.manifest.name} was distilled for 1 or 0, got {short(guidance)}")
+        return None
+
+    def _scale(self, guidance: object, default: float, low: float, high: float) -> float:
         if guidance is None:
-            return spec.default
+            return default
         scale = real("guidance", guidance, 0.0, MAX_SCALE)
-        if not spec.low <= scale <= spec.high:
-            self._break(
-                f"guidance: {self.manifest.name} was distilled for {spec.low:g} to {spec.high:g}, got {scale:g}"
-            )
+        if not low <= scale <= high:
+            legal = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+            self._break(f"guidance: {self.manifest.name} was distilled for {legal}, got {scale:g}")
         return scale
 
     def _break(self, what: str) -> None:
@@ -151,8 +157,8 @@ class _Contract:
             self.forced.append(what)
 
 
-def contract_schedule(manifest: Contract, steps: int) -> Schedule | GuidedSchedule:
-    """The table of a step count, with the model's guidance folded in unless that is 1.
+def contract_schedule(manifest: Contract, steps: int, guidance: float | None = None) -> Schedule | GuidedSchedule:
+    """The table of a step count, of a model that runs twice a step with the guidance folded in, by default its own.
 
     Of one that the model was not distilled for it has the options of the nearest that it was, if they are not lists of
     times.
@@ -163,7 +169,9 @@ def contract_schedule(manifest: Contract, steps: int) -> Schedule | GuidedSchedu
     if steps not in contract.steps:
         options = {key: value for key, value in options.items() if not isinstance(value, list | tuple)}
     table = schedule(contract.name, steps, **options)
-    return table if contract.guidance == 1 else table.guided(contract.guidance)
+    if not contract.is_guided:
+        return table
+    return table.guided(contract.guidance if guidance is None else guidance)
 
 
 def check_seeds(seed: object, n: int) -> tuple[int, ...]:
@@ -187,14 +195,27 @@ def drawn_value(seed: int, table: int, count: int) -> int:
     return word * count >> 32
 
 
-def _prompts(prompt: object, n: int) -> tuple[str, ...]:
+def _prompts(where: str, prompt: object, n: int) -> tuple[str, ...]:
     if prompt is None:
-        raise InputError("prompt: expected what is to be in the picture, got none")
+        raise InputError(f"{where}: expected what is to be in the picture, got none")
     if not _is_list(prompt):
-        return (check_prompt("prompt", prompt),) * n
+        return (check_prompt(where, prompt),) * n
     if _length(prompt) != n:
-        raise InputError(f"prompt: expected {n} prompts, one a picture, got {_length(prompt)}")
-    return tuple(check_prompt(f"prompt {i}", one) for i, one in enumerate(prompt))
+        raise InputError(f"{where}: expected {n} prompts, one a picture, got {_length(prompt)}")
+    return tuple(check_prompt(f"{where} {i}", one) for i, one in enumerate(prompt))
+
+
+def _negatives(manifest: Contract, prompt: object, n: int) -> tuple[str, ...]:
+    """Of each picture, empty unless one is given. Raises ContractError where nothing reads them."""
+    if manifest.texts and manifest.schedule.is_guided:
+        return _prompts("negative_prompt", "" if prompt is None else prompt, n)
+    if prompt is not None:
+        raise ContractError(
+            f"negative_prompt: {manifest.name} runs its network once a step, with the prompt, and reads no other"
+            if manifest.texts
+            else f"negative_prompt: {manifest.name} reads no text"
+        )
+    return ()
 
 
 def _between(seed_to: object, mix: object, n: int) -> tuple[tuple[int, ...], tuple[float, ...]]:

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from fewstep.engine.bundle import Bundle
-from fewstep.engine.bundle_manifest import Component, Contract, FileEntry, Manifest, StateSpec
-from fewstep.engine.reading.manifest_reader import FILE, FORMAT, LATENT, STAGED
+from fewstep.engine.bundle_manifest import Component, Contract, FileEntry, Manifest, ScheduleContract, StateSpec
+from fewstep.engine.reading.manifest_reader import FILE, FORMAT, LATENT, RANGED, STAGED
 from fewstep.errors import OutputError
 
 
@@ -59,6 +59,9 @@ def manifest_json(manifest: Manifest) -> bytes:
     if not manifest.texts and manifest.embedded_guidance is None and len(manifest.components) == 1:
         del plain["texts"], plain["embedded_guidance"]
         version = STAGED
+    if manifest.schedule.guidance_range is not None:
+        plain = {**plain, "texts": manifest.texts, "embedded_guidance": manifest.embedded_guidance}
+        version = RANGED
     document = {"format": FORMAT, "version": version, **plain}
     return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, default=_plain) + "\n").encode()
 
@@ -67,7 +70,10 @@ def _plain(value: object) -> object:
     """Dataclasses and read-only mappings as JSON's own types."""
     if isinstance(value, MappingProxyType):
         return dict(value)
-    return {field.name: getattr(value, field.name) for field in fields(value)}  # type: ignore[arg-type]
+    plain = {field.name: getattr(value, field.name) for field in fields(value)}  # type: ignore[arg-type]
+    if isinstance(value, ScheduleContract) and value.guidance_range is None:
+        del plain["guidance_range"]
+    return plain
 
 
 def check_target(target: Path, overwrite: bool) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from fewstep.engine.backends.torch.generation import Input
 from fewstep.engine.bundle_manifest import (
     DECODER,
     DENOISER,
@@ -158,16 +159,12 @@ def contract_of(family: Family, size: Size, source: Source) -> Contract:
         )
         for text in size.texts
     )
-    told = size.guidance
-    guidance = None if told is None else GuidanceSpec(told.input, told.default, told.low, told.high)
+    scale = size.guidance
+    guidance = None if scale is None else GuidanceSpec(scale.input, scale.default, scale.low, scale.high)
     H, W = size.image
-    labels = tuple(
-        LabelTable("class", source.classes or tuple(map(str, range(spec.high or 1))), 0)
-        for spec in size.inputs
-        if spec.name == LABELS
-    )
-    steps = family.contract.steps
-    schedule = ScheduleContract(family.contract.name, family.contract.default_steps, 1.0, steps)
+    labels = tuple(_classes(spec, source) for spec in size.inputs if spec.name == LABELS)
+    told = family.contract
+    schedule = ScheduleContract(told.name, told.default_steps, told.guidance, told.steps, told.guidance_range)
     return Contract(
         name=source.name,
         description=source.description,
@@ -179,6 +176,13 @@ def contract_of(family: Family, size: Size, source: Source) -> Contract:
         texts=texts,
         embedded_guidance=guidance,
     )
+
+
+def _classes(spec: Input, source: Source) -> LabelTable:
+    """Of a guided family the row after the last class means none."""
+    assert spec.high is not None
+    count = spec.high if spec.null is None else spec.null
+    return LabelTable("class", source.classes or tuple(map(str, range(count))), spec.null or 0)
 
 
 def _tokenizer_file(folder: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
+from small_bundle import LABELS as TABLES
 from small_bundle import SIDE, TRIGFLOW, write_bundle
 from staged_bundle import add_stages_to
 
@@ -23,6 +24,7 @@ from fewstep.engine.request import contract_schedule
 from fewstep.engine.schedule import GuidedSchedule, Schedule, schedule
 from fewstep.errors import BackendError
 
+NULL = [len(values) for _, values in TABLES]
 SEEDS, LABELS = [7, 2**64 - 1, 0], np.array([[0, 1, 2], [2, 2, 3], [1, 0, 0]])
 LATENT = 5e-6  # of the rms latent: float32 rounding of one network call, seen through four steps
 Runs = list[tuple[str, int]]
@@ -43,9 +45,14 @@ def table(steps: int, guidance: float | None = None) -> Schedule | GuidedSchedul
     return plain if guidance is None else plain.guided(guidance)
 
 
+def given(labels: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
+    """With what a guided schedule takes beside them."""
+    return {"labels": labels, "null_labels": np.array([NULL] * len(labels))}
+
+
 def latents(bundle: Bundle, plan: Schedule | GuidedSchedule) -> NDArray[np.float32]:
     """What the loop leaves for one seed."""
-    return OnnxRuntimeBackend(bundle, threads=1).latents(Job(SEEDS[:1], {"labels": LABELS[:1]}, plan))
+    return OnnxRuntimeBackend(bundle, threads=1).latents(Job(SEEDS[:1], given(LABELS[:1]), plan))
 
 
 @pytest.mark.parametrize("guidance", [None, 2.0], ids=["plain", "guided"])
@@ -56,7 +63,7 @@ def test_staged_pictures_are_the_whole_network_s(
     plan = table(steps, guidance)
     before, after = OnnxRuntimeBackend(whole, threads=2), OnnxRuntimeBackend(staged, threads=2)
     assert after.staged and not before.staged
-    expected, found = (b.run(Job(SEEDS, {"labels": LABELS}, plan))[0] for b in (before, after))
+    expected, found = (b.run(Job(SEEDS, given(LABELS), plan))[0] for b in (before, after))
     assert np.abs(found.astype(int) - expected).max() <= 1
     error = latents(staged, plan) - latents(whole, plan)
     assert np.abs(error).max() <= LATENT * np.sqrt(np.mean(latents(whole, plan) ** 2))
@@ -65,10 +72,10 @@ def test_staged_pictures_are_the_whole_network_s(
 @pytest.mark.parametrize("guidance", [None, 2.0], ids=["plain", "guided"])
 def test_a_picture_s_bytes_depend_on_nothing_around_it(staged: Bundle, guidance: float | None) -> None:
     plan, backend = table(4, guidance), OnnxRuntimeBackend(staged, threads=3)
-    together = backend.run(Job(SEEDS, {"labels": LABELS}, plan))[0]
-    backend.run(Job(SEEDS, {"labels": LABELS[::-1]}, table(2, guidance)))
+    together = backend.run(Job(SEEDS, given(LABELS), plan))[0]
+    backend.run(Job(SEEDS, given(LABELS[::-1]), table(2, guidance)))
     for image, seed, row in zip(together, SEEDS, LABELS, strict=True):
-        assert np.array_equal(backend.run(Job([seed], {"labels": row[None]}, plan))[0][0], image)
+        assert np.array_equal(backend.run(Job([seed], given(row[None]), plan))[0][0], image)
 
 
 def test_the_shipped_model_in_stages_is_the_whole_one() -> None:
@@ -78,7 +85,7 @@ def test_the_shipped_model_in_stages_is_the_whole_one() -> None:
     without = replace(bundle, manifest=replace(bundle.manifest, components={"denoiser": component}))
     found, expected = OnnxRuntimeBackend(bundle, threads=1), OnnxRuntimeBackend(without, threads=1)
     assert found.staged and not expected.staged
-    images = [backend.run(Job(SEEDS, {"labels": LABELS}, plan))[0].astype(int) for backend in (found, expected)]
+    images = [backend.run(Job(SEEDS, given(LABELS), plan))[0].astype(int) for backend in (found, expected)]
     assert np.abs(images[0] - images[1]).max() <= 1
 
 
@@ -111,7 +118,7 @@ def test_each_stage_runs_once_for_all_steps(staged: Bundle, runs: Runs, guided: 
     backend, B = OnnxRuntimeBackend(staged, threads=1), 1 + guided
     plan = table(4, 2.0 if guided else None)
     picture = [("prompt", B), ("modulation", 4 * B), *[("step", B)] * 4]
-    backend.run(Job(SEEDS[:2], {"labels": LABELS[:2]}, plan))
+    backend.run(Job(SEEDS[:2], given(LABELS[:2]), plan))
     assert runs == [("tables", 4), *picture, *picture]
 
 
@@ -121,7 +128,7 @@ def test_tables_are_kept_for_the_schedules_used_last(staged: Bundle, runs: Runs)
 
     def made(plan: Schedule) -> bool:
         runs.clear()
-        backend.run(Job(SEEDS[:1], {"labels": LABELS[:1]}, plan))
+        backend.run(Job(SEEDS[:1], given(LABELS[:1]), plan))
         return ("tables", 1) in runs
 
     assert all(made(plan) for plan in plans)
@@ -145,13 +152,13 @@ def test_changing_the_steps_takes_milliseconds() -> None:
 def test_threads_that_change_the_schedule_under_each_other(staged: Bundle) -> None:
     backend = OnnxRuntimeBackend(staged, threads=2)
     plans = [table(steps, guidance) for steps in (1, 2, 4) for guidance in (None, 2.0)]
-    expected = [backend.run(Job(SEEDS, {"labels": LABELS}, plan))[0] for plan in plans]
+    expected = [backend.run(Job(SEEDS, given(LABELS), plan))[0] for plan in plans]
     wrong: list[int] = []
 
     def work(first: int) -> None:
         for k in range(18):
             i = (first + k) % len(plans)
-            if not np.array_equal(backend.run(Job(SEEDS, {"labels": LABELS}, plans[i]))[0], expected[i]):
+            if not np.array_equal(backend.run(Job(SEEDS, given(LABELS), plans[i]))[0], expected[i]):
                 wrong.append(i)
 
     threads = [threading.Thread(target=work, args=(first,)) for first in range(3)]
@@ -167,15 +174,15 @@ def test_a_failing_stage_is_named_and_the_backend_lives_on(staged: Bundle) -> No
     beyond = np.array([[99, 0, 0]])  # no row of the first label's table
     with pytest.raises(BackendError, match="onnxruntime failed in the stage prompt: "):
         backend.run(Job([1], {"labels": beyond}, table(2)))
-    assert backend.run(Job([1], {"labels": LABELS[:1]}, table(2)))[0].shape == (1, SIDE, SIDE, 3)
+    assert backend.run(Job([1], given(LABELS[:1]), table(2)))[0].shape == (1, SIDE, SIDE, 3)
 
 
 def test_numbers_that_overflow_in_a_stage_are_an_error(tmp_path: Path) -> None:
     backend = OnnxRuntimeBackend(Bundle.open(add_stages_to(write_bundle(tmp_path, overflow=True))), threads=2)
     with pytest.raises(BackendError, match="returned NaN or Inf at step 1 of 2"):
-        backend.run(Job(SEEDS, {"labels": LABELS}, table(2)))
+        backend.run(Job(SEEDS, given(LABELS), table(2)))
 
 
 def test_a_lane_s_time_is_told_by_stage(staged: Bundle) -> None:
-    _, timings = OnnxRuntimeBackend(staged, threads=1).run(Job(SEEDS, {"labels": LABELS}, table(2)))
+    _, timings = OnnxRuntimeBackend(staged, threads=1).run(Job(SEEDS, given(LABELS), table(2)))
     assert timings.prompt > 0 and len(timings.denoise) == 2 and timings.decode > 0

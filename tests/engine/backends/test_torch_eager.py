@@ -13,7 +13,7 @@ from fewstep.engine.schedule import schedule
 from fewstep.errors import ContractError
 
 
-def written_out(name: str, N: int, labels: list[int]) -> np.ndarray:
+def written_out(name: str, N: int, labels: list[int], guidance: float = 1.0, null: int = 0) -> np.ndarray:
     """The picture of docs/schedules.md's general form, image by image."""
     t = schedule(name, N)
     pictures = []
@@ -21,7 +21,8 @@ def written_out(name: str, N: int, labels: list[int]) -> np.ndarray:
         x = t.init * normal([seed], 0, SHAPE)[0].astype(np.float64)
         h = np.zeros(SHAPE)
         for i in range(N):
-            m = np.tanh(t.s_in[i] * x * 0.5 + label * 0.25 + t.tau[i] / 1000)
+            u = t.s_in[i] * x * 0.5 + t.tau[i] / 1000
+            m = (1 - guidance) * np.tanh(u + null * 0.25) + guidance * np.tanh(u + label * 0.25)
             y = np.clip(t.p[i] * x + t.q[i] * m, -t.r[i], t.r[i])
             z = normal([seed], i + 1, SHAPE)[0].astype(np.float64)
             x = t.a[i] * x + t.b[i] * m + t.d[i] * y + t.e[i] * h + t.c[i] * z
@@ -38,6 +39,17 @@ def test_runs_the_general_form(name: str, N: int) -> None:
     inputs = {"labels": torch.tensor(labels, device=made.device)}
     got = generate(made, inputs, SEEDS, schedule(name, N)).cpu().numpy()
     truth = (written_out(name, N, labels).transpose(0, 2, 3, 1) + 1) * 127.5
+    assert np.abs(got - truth.clip(0, 255)).max() <= 0.501
+
+
+@pytest.mark.parametrize("name", ["cm", "ddim", "euler-ancestral", "dpmpp-2m"])
+def test_runs_the_general_form_with_guidance(name: str) -> None:
+    labels, null = [0, 3], 2
+    made = small()
+    inputs = {"labels": torch.tensor(labels), "null_labels": torch.tensor([null, null])}
+    given = {key: values.to(made.device) for key, values in inputs.items()}
+    got = generate(made, given, SEEDS, schedule(name, 3).guided(1.75)).cpu().numpy()
+    truth = (written_out(name, 3, labels, 1.75, null).transpose(0, 2, 3, 1) + 1) * 127.5
     assert np.abs(got - truth.clip(0, 255)).max() <= 0.501
 
 

@@ -12,23 +12,26 @@ from torch import Tensor
 from fewstep.engine.backends.torch.backend import Kind
 from fewstep.engine.backends.torch.captured import Captured
 from fewstep.engine.backends.torch.eager import generate
+from fewstep.engine.backends.torch.guided import of_schedule
 from fewstep.engine.backends.torch.model import TorchModel
 from fewstep.engine.backends.torch.program import Modules, Program, Shape
 from fewstep.engine.job import Job
-from fewstep.engine.noise import normal
-from fewstep.engine.schedule import Schedule, schedule
+from fewstep.engine.noise import normal, stream
+from fewstep.engine.schedule import GuidedSchedule, Schedule, schedule
 from fewstep.engine.start import Start
 from fewstep.errors import BackendError, ContractError, InputError
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
-def program_of(table: Schedule, dtype: torch.dtype = torch.float32) -> Program:
-    made = small(dtype)
+def program_of(table: Schedule | GuidedSchedule, dtype: torch.dtype = torch.float32) -> Program:
+    made = of_schedule(small(dtype), table)
     return Program(made, Modules(made.prompt, made.denoiser, made.decoder), Shape.of(len(SEEDS), table))
 
 
-def run(program: Program, seeds: tuple[int, ...], inputs: dict[str, Tensor], table: Schedule) -> Tensor:
+def run(
+    program: Program, seeds: tuple[int, ...], inputs: dict[str, Tensor], table: Schedule | GuidedSchedule
+) -> Tensor:
     program.load(seeds, inputs, table)
     program.run()
     return program.result().clone()
@@ -38,15 +41,17 @@ def differ(one: Tensor, two: Tensor) -> int:
     return int((one.int() - two.int()).abs().max())
 
 
+@pytest.mark.parametrize("guidance", [None, 2.5], ids=["plain", "guided"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize(
     ("name", "N"), [("cm", 2), ("flow-euler", 1), ("euler-ancestral", 2), ("dpmpp-2m", 3), ("scm", 2)]
 )
-def test_makes_the_eager_pictures(name: str, N: int, dtype: torch.dtype, device: str) -> None:
-    table = schedule(name, N)
+def test_makes_the_eager_pictures(name: str, N: int, dtype: torch.dtype, guidance: float | None, device: str) -> None:
+    plain = schedule(name, N)
+    table = plain if guidance is None else plain.guided(guidance)
     program = program_of(table, dtype)
     inputs = program.generation.random_inputs(2, seed=1)
-    eager = generate(program.generation, inputs, SEEDS, table)
+    eager = generate(small(dtype), inputs, SEEDS, table)
     assert differ(run(program, SEEDS, inputs, table), eager) <= (1 if dtype == torch.float32 else 3)
 
 
@@ -75,6 +80,8 @@ def test_refuses_what_is_another_program(device: str) -> None:
         program.load(SEEDS, inputs, schedule("cm", 3))
     with pytest.raises(ContractError, match="expected 3 steps, without history as in this program, got 3 steps"):
         program_of(schedule("cm", 3)).load(SEEDS, inputs, schedule("dpmpp-2m", 3))
+    with pytest.raises(ContractError, match="schedule cm: expected it without guidance as in this program"):
+        program.load(SEEDS, inputs, schedule("cm", 2).guided(2))
     with pytest.raises(InputError, match="input labels: expected 0 to 3, got 4 to 4"):
         program.load(SEEDS, {"labels": torch.full_like(inputs["labels"], 4)}, schedule("cm", 2))
 
@@ -132,3 +139,24 @@ def test_pictures_to_change_run_through_the_modules_fused_or_not(device: str) ->
     assert found["fused"]._backend.reports and not found["eager"]._backend.reports
     with pytest.raises(ContractError, match="small has no encoder of pictures"):
         found["eager"].encode(latents)
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_guidance_comes_and_goes_from_request_to_request(kind: Kind, device: str) -> None:
+    made, plain, labels, null = small(), schedule("euler-ancestral", 2), np.array([1, 3]), np.array([0, 0])
+    model = TorchModel(made, kind=kind)
+
+    def images(table: Schedule | GuidedSchedule, **inputs: np.ndarray) -> np.ndarray:
+        return model.run(Job(SEEDS, inputs, table))[0].astype(int)
+
+    conditional, unconditional = images(plain, labels=labels), images(plain, labels=null)
+    far = images(plain.guided(3), labels=labels, null_labels=null)
+    assert abs(images(plain.guided(1), labels=labels, null_labels=null) - conditional).max() <= 1
+    assert abs(images(plain.guided(0), labels=labels, null_labels=null) - unconditional).max() <= 1
+    assert abs(far - conditional).max() > 10
+    assert np.array_equal(images(plain, labels=labels), conditional)
+    given = Start(noise=[stream(seed, SHAPE) for seed in SEEDS])
+    job = Job(SEEDS, {"labels": labels, "null_labels": null}, plain.guided(3), given)
+    assert abs(model.run(job)[0].astype(int) - far).max() <= 1
+    with pytest.raises(InputError, match="input null_labels: expected 0 to 3, got 4 to 4"):
+        images(plain.guided(3), labels=labels, null_labels=labels * 0 + 4)

@@ -4,6 +4,7 @@ What depends on prompt and time is made for all steps as one batch: its rows are
 """
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +30,6 @@ class Lane:
         self._u = np.zeros((B, *shape), np.float32)
         self._m = np.zeros((B, *shape), np.float32)
         self._conditions = {tensor.name: _buffer(tensor, B) for tensor in network.prompt}
-        if guided:
-            for condition in self._conditions.values():
-                condition[0] = [table.null for table in manifest.labels]
         self._of_prompt = self._conditions | self._made(PROMPT, B)
         self._of_steps: Values = {name: np.repeat(table, B, axis=0) for name, table in tables.items()}
         self._early = {}
@@ -55,18 +53,20 @@ class Lane:
             self._loop.append(network.bind(STEP, {network.state.name: self._u, **self._of_prompt, **of_step, **output}))
 
     def run(
-        self, conditions: Values, noise: Noise, schedule: Schedule | GuidedSchedule, start: Start
+        self, conditions: Sequence[Values], noise: Noise, schedule: Schedule | GuidedSchedule, start: Start
     ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """The last state (1, ...) of one image, valid until the next run, and the seconds of what hangs on its
         conditions alone and of each step that runs.
 
-        conditions: the denoiser's, of one image, without a batch axis. noise: step -> (1, ...), step 0 the first.
+        conditions: the denoiser's, of one image, (1, ...): (null, cond) with guidance, else (cond,). noise: step ->
+        (1, ...), step 0 the first.
         schedule: of the times that this was made for. start: of one image.
         """
         table = schedule if isinstance(schedule, Schedule) else schedule.schedule
         clock = [time.perf_counter()]
         for name, condition in self._conditions.items():
-            condition[-1] = conditions[name]
+            for row, values in enumerate(conditions):
+                condition[row] = values[name][0]
         self._prepare()
         clock.append(time.perf_counter())
         state, z_0 = self._state, noise(0)

@@ -17,14 +17,14 @@ from fewstep.engine.backends.lanes import Lanes
 from fewstep.engine.backends.network import Network, Values
 from fewstep.engine.backends.once import Kept, Once
 from fewstep.engine.bundle import Bundle
-from fewstep.engine.bundle_manifest import DECODER, DENOISER, ENCODE_PROMPT, ENCODER, LatentSpec
+from fewstep.engine.bundle_manifest import DECODER, DENOISER, ENCODE_PROMPT, ENCODER, NULL, LatentSpec
 from fewstep.engine.checks import choice, whole
 from fewstep.engine.cores import available
 from fewstep.engine.device import DEVICES, MAX_THREADS
 from fewstep.engine.image import Images, to_uint8
 from fewstep.engine.job import Job
 from fewstep.engine.reading.interface import input_names
-from fewstep.engine.table import Schedule
+from fewstep.engine.table import GuidedSchedule, Schedule
 from fewstep.engine.timings import Timings
 from fewstep.errors import BundleError, ContractError
 
@@ -126,17 +126,21 @@ class OnnxRuntimeBackend:
     def _latent(self, i: int, job: Job) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """Of image i, (1, ...), and the seconds as Lane.run says them, with the prompt's component in the first."""
         start = time.perf_counter()
-        values: Values = {name: job.inputs[known][i : i + 1] for known, name in self._inputs.items()}
-        conditions = values if self._prompt is None else self._prompt.run(values)
+        prefixes = (NULL, "") if isinstance(job.schedule, GuidedSchedule) else ("",)
+        conditions = [self._conditions(prefix, i, job) for prefix in prefixes]
         noise = job.noise(i, self._manifest.state.shape)
         prompt = time.perf_counter() - start
         lane = self._lanes.take(job.schedule)
-        row = {name: rows[0] for name, rows in conditions.items()}
-        latent, seconds = lane.run(row, noise, job.schedule, job.start.of(i))
+        latent, seconds = lane.run(conditions, noise, job.schedule, job.start.of(i))
         latent = latent.copy()
         self._lanes.give_back(lane, job.schedule)
         seconds[0] += prompt
         return latent, seconds
+
+    def _conditions(self, prefix: str, i: int, job: Job) -> Values:
+        """The denoiser's, of image i, (1, ...); prefix: of the names of the inputs that they are made of."""
+        values: Values = {name: job.inputs[prefix + known][i : i + 1] for known, name in self._inputs.items()}
+        return values if self._prompt is None else self._prompt.run(values)
 
     def _picture(self, latent: NDArray[np.float32]) -> Images:
         """uint8 (H, W, 3) of one state (1, ...)."""

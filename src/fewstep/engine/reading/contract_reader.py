@@ -154,9 +154,18 @@ def _schedule(where: str, value: object) -> ScheduleContract:
     default = fields.take("default_steps", whole, 1, MAX_STEPS)
     if default not in steps:
         raise refuse(f"{where}.default_steps", f"one of {', '.join(map(str, steps))}", default)
+    given = "guidance_range" in fields.keys()  # noqa: SIM118  Fields is no mapping
+    scales = fields.take("guidance_range", _scales, guidance) if given else None
     fields.done()
     frozen = {count: MappingProxyType(options) for count, options in sorted(steps.items())}
-    return ScheduleContract(name, default, guidance, MappingProxyType(frozen))
+    return ScheduleContract(name, default, guidance, MappingProxyType(frozen), scales)
+
+
+def _scales(where: str, value: object, guidance: float) -> tuple[float, float]:
+    low, high = (real(where, scale, 0.0, MAX_GUIDANCE) for scale in sequence(where, value, 2, 2))
+    if guidance == 1 or not low <= guidance <= high:
+        raise refuse(where, f"the least and largest scale around a guidance that is not 1, here {guidance:g}", value)
+    return low, high
 
 
 def _count(where: str, key: str) -> int:

@@ -17,7 +17,8 @@ from fewstep.errors import InputError
 FORMAT = "fewstep-bundle"
 STAGED = 2  # the first version whose components have stages
 LATENT = 3  # the first version with texts and with components beside the denoiser
-VERSIONS = (1, STAGED, LATENT)
+RANGED = 4  # the first version whose schedule may have a range of guidance
+VERSIONS = (1, STAGED, LATENT, RANGED)
 FILE = "bundle.json"
 MAX_MANIFEST = 1 << 20
 MAX_FILES = 256
@@ -38,6 +39,8 @@ def parse_manifest(data: bytes) -> Manifest:
     if (version >= LATENT) != ("texts" in fields.keys()):  # noqa: SIM118  Fields is no mapping
         raise refuse(f"{FILE}: texts", f"to be there from version {LATENT} on", f"version {version}")
     contract = take_contract(fields)
+    if contract.schedule.guidance_range is not None and version < RANGED:
+        raise refuse(f"{FILE}: schedule.guidance_range", f"to be there from version {RANGED} on", f"version {version}")
     manifest = Manifest(
         **vars(contract),
         family=fields.take("family", identifier),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from fewstep.export.families import (
     consistency_models,
+    dit,
     flux_schnell,
     lcm_dreamshaper,
     pixart_delta,
@@ -34,6 +35,7 @@ FAMILIES: Mapping[str, Family] = {
         sd35_turbo.FAMILY,
         z_image_turbo.FAMILY,
         qwen_image_lightning.FAMILY,
+        *dit.FAMILIES,
         *consistency_models.FAMILIES,
     )
 }

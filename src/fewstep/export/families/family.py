@@ -111,17 +111,22 @@ def with_instructions(size: Size, count: Callable[[str, str], int]) -> Size:
 
 @dataclass(frozen=True)
 class Contract:
-    """steps: legal step count N -> options; schedule(name, N, **steps[N]) is what the model was distilled for."""
+    """steps: legal step count N -> options; schedule(name, N, **steps[N]) is what the model was distilled for.
+
+    guidance, guidance_range: of a family whose network runs twice a step, as in a ScheduleContract.
+    """
 
     name: str
     default_steps: int
     steps: Mapping[int, Config]
+    guidance: float = 1.0
+    guidance_range: tuple[float, float] | None = None
 
     def of(self, steps: int) -> "Contract":
         """That of weights which were distilled for one count."""
         if steps not in self.steps:
             raise InputError(f"distilled_steps: expected one of {', '.join(map(str, self.steps))}, got {steps}")
-        return Contract(self.name, steps, {steps: self.steps[steps]})
+        return replace(self, default_steps=steps, steps={steps: self.steps[steps]})
 
     def table(self, steps: int | None = None) -> Schedule:
         N = self.default_steps if steps is None else steps

@@ -211,7 +211,7 @@ class _Generation:
             "labels": [dataclasses.asdict(table) for table in manifest.labels],
             "image": dataclasses.asdict(manifest.image),
             "latent": dataclasses.asdict(manifest.latent),
-            "schedule": {**dataclasses.asdict(_plain(manifest.schedule)), "steps": _options(manifest)},
+            "schedule": _schedule(manifest),
         }
         if manifest.texts or manifest.embedded_guidance is not None:
             guidance = manifest.embedded_guidance
@@ -225,9 +225,7 @@ def _like(view: View) -> View:
     return dataclasses.replace(view, storage=dataclasses.replace(view.storage))
 
 
-def _plain(schedule: Any) -> Any:
-    return dataclasses.replace(schedule, steps={})
-
-
-def _options(manifest: Manifest) -> dict[str, Any]:
-    return {str(steps): dict(options) for steps, options in manifest.schedule.steps.items()}
+def _schedule(manifest: Manifest) -> dict[str, Any]:
+    told = dataclasses.replace(manifest.schedule, steps={})
+    plain = {key: value for key, value in dataclasses.asdict(told).items() if value is not None}
+    return {**plain, "steps": {str(steps): dict(options) for steps, options in manifest.schedule.steps.items()}}

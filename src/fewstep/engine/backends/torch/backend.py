@@ -14,7 +14,8 @@ from fewstep.engine.backends.torch.eager import generate
 from fewstep.engine.backends.torch.fuse.report import Report
 from fewstep.engine.backends.torch.fuse.rewrite import rewrite
 from fewstep.engine.backends.torch.fuse.stage import Staged, split_at_prompt
-from fewstep.engine.backends.torch.generation import Generation, check_table
+from fewstep.engine.backends.torch.generation import Generation
+from fewstep.engine.backends.torch.guided import of_schedule
 from fewstep.engine.backends.torch.program import Modules, Program, Shape
 from fewstep.engine.checks import choice
 from fewstep.engine.image import Images
@@ -43,7 +44,7 @@ class TorchBackend:
         self.generation = generation
         self.device = str(generation.device)
         self.reports: dict[str, Report] = {}
-        self._modules: dict[int, Modules] = {}
+        self._modules: dict[tuple[int, bool], Modules] = {}  # by images, and whether they are guided
         self._programs: OrderedDict[Shape, tuple[Program, Captured | None]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -56,8 +57,8 @@ class TorchBackend:
     ) -> tuple[Images, Timings]:
         """Images uint8 (n, H, W, 3), one a seed, and where the time went; progress(n, n) is called at the end.
 
-        inputs: those of the generation, on its device. Raises InputError and ContractError before anything runs,
-        BackendError if the run fails or makes NaN or Inf.
+        inputs: those of the generation, or with a GuidedSchedule of the guided one, on its device. Raises InputError
+        and ContractError before anything runs, BackendError if the run fails or makes NaN or Inf.
         """
         if not seeds:
             raise InputError("seeds: expected at least one, got none")
@@ -75,20 +76,21 @@ class TorchBackend:
             progress(len(seeds), len(seeds))
         return images, Timings(load=load, total=(time.perf_counter() - start) * 1e3 - load)
 
-    def parts(self, images: int) -> Modules:
+    def parts(self, images: int, schedule: Schedule | GuidedSchedule) -> Modules:
         """The modules, fused unless this is eager, for a loop that no program is: one that begins elsewhere."""
-        made = self.generation
+        made = of_schedule(self.generation, schedule)
         if self.kind == "eager":
             return Modules(made.prompt, made.denoiser, made.decoder)
         with self._lock:
-            return self._fused_modules(images)
+            return self._fused_modules(images, schedule)
 
-    def _fused_modules(self, images: int) -> Modules:
-        if images not in self._modules:
-            kept = {shape.images for shape in self._programs}
-            self._modules = {n: modules for n, modules in self._modules.items() if n in kept}
-            self._modules[images], self.reports = fuse(self.generation, images)
-        return self._modules[images]
+    def _fused_modules(self, images: int, schedule: Schedule | GuidedSchedule) -> Modules:
+        key = images, isinstance(schedule, GuidedSchedule)
+        if key not in self._modules:
+            kept = {(shape.images, shape.guided) for shape in self._programs}
+            self._modules = {other: modules for other, modules in self._modules.items() if other in kept}
+            self._modules[key], self.reports = fuse(of_schedule(self.generation, schedule), images)
+        return self._modules[key]
 
     def _eager(
         self, seeds: Sequence[int], inputs: Mapping[str, Tensor], schedule: Schedule | GuidedSchedule
@@ -98,7 +100,7 @@ class TorchBackend:
     def _fused(
         self, seeds: Sequence[int], inputs: Mapping[str, Tensor], schedule: Schedule | GuidedSchedule
     ) -> tuple[float, Images]:
-        shape = Shape.of(len(seeds), check_table(schedule))
+        shape = Shape.of(len(seeds), schedule)
         start = time.perf_counter()
         made = shape not in self._programs
         program, captured = self._program(shape, inputs, seeds, schedule)
@@ -117,7 +119,7 @@ class TorchBackend:
         if shape in self._programs:
             self._programs.move_to_end(shape)
             return self._programs[shape]
-        program = Program(self.generation, self._fused_modules(shape.images), shape)
+        program = Program(of_schedule(self.generation, schedule), self._fused_modules(shape.images, schedule), shape)
         program.load(seeds, inputs, schedule)  # what is warmed up with is a request, not zeros
         captured = Captured(program) if self.generation.device.type == "cuda" else None
         self._programs[shape] = program, captured

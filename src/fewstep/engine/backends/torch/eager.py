@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from fewstep.engine.backends.torch.generation import Generation, check_inputs, check_table
+from fewstep.engine.backends.torch.guided import of_schedule
 from fewstep.engine.noise import normal
 from fewstep.engine.sampling import sample
 from fewstep.engine.start import Start
@@ -24,34 +25,39 @@ def generate(
 ) -> Tensor:
     """uint8 images (B, H, W, 3), one a seed. State and update are float32, the networks in their own dtype.
 
-    draw(step): unit noise (B, *latent) float32 on the device, step 0 the initial one; by default the engine's stream.
+    inputs: of the generation, or with a GuidedSchedule of the guided one. draw(step): unit noise (B, *latent) float32
+    on the device, step 0 the initial one; by default the engine's stream.
     """
-    table = check_table(schedule)
-    conditions = generation.prompt(*check_inputs(generation, inputs, len(seeds)))
-    x = denoise(generation, generation.denoiser, conditions, table, draw or engine_noise(generation, seeds))
-    return to_bytes(generation.decoder(x))
+    check_table(schedule)
+    made = of_schedule(generation, schedule)
+    conditions = made.prompt(*check_inputs(made, inputs, len(seeds)))
+    x = denoise(made, made.denoiser, conditions, schedule, draw or engine_noise(made, seeds))
+    return to_bytes(made.decoder(x))
 
 
 def denoise(
     generation: Generation,
     denoiser: Callable[..., Tensor],
     conditions: Sequence[Tensor],
-    table: Schedule,
+    schedule: Schedule | GuidedSchedule,
     draw: Draw,
     start: Start | None = None,
 ) -> Tensor:
-    """The schedule's loop: x float32 (B, *latent). denoiser: the generation's, as it is or fused."""
+    """The schedule's loop: x float32 (B, *latent). denoiser: the generation's, or with a GuidedSchedule that of the
+    guided one, as it is or fused.
+    """
 
-    def network(u: Tensor, tau: float) -> Tensor:
+    def network(u: Tensor, tau: float) -> Tensor | tuple[Tensor, ...]:
         time = torch.full((len(u),), tau, dtype=torch.float32, device=u.device)
-        return denoiser(u.to(generation.dtype), time, *conditions).float()
+        m = denoiser(u.to(generation.dtype), time, *conditions).float()
+        return m.chunk(2) if isinstance(schedule, GuidedSchedule) else m
 
     given = start or Start()
     latents, mask = (
         None if values is None else torch.from_numpy(values).to(generation.device)
         for values in (given.latents, given.mask)
     )
-    return sample(table, network, draw(0), lambda i: draw(i + 1), latents=latents, mask=mask, first=given.first)
+    return sample(schedule, network, draw(0), lambda i: draw(i + 1), latents=latents, mask=mask, first=given.first)
 
 
 def engine_noise(generation: Generation, seeds: Sequence[int]) -> Draw:

@@ -12,13 +12,17 @@ from fewstep.errors import ContractError, InputError
 
 @dataclass(frozen=True)
 class Input:
-    """A tensor that a request brings: (B, *shape). Integers are in [low, high); high is None for floats."""
+    """A tensor that a request brings: (B, *shape). Integers are in [low, high); high is None for floats.
+
+    null: of classes, the last one, if it stands for none.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: torch.dtype
     high: int | None = None
     low: int = 0
+    null: int | None = None
 
     def random(self, B: int, generator: torch.Generator, device: torch.device) -> Tensor:
         """Uniform integers below high, or normal numbers."""
@@ -75,9 +79,8 @@ def _checked(spec: Input, x: Tensor, B: int) -> Tensor:
 
 
 def check_table(schedule: Schedule | GuidedSchedule) -> Schedule:
-    """A table of networks of one time and one output, or ContractError."""
-    if isinstance(schedule, GuidedSchedule):
-        raise ContractError("this backend's networks have guidance built in; expected a Schedule, got a GuidedSchedule")
-    if schedule.two_times:
-        raise ContractError(f"schedule {schedule.name} needs a network of two times; this backend runs networks of one")
-    return schedule
+    """The table, without its guidance, of networks of one time, or ContractError."""
+    table = schedule.schedule if isinstance(schedule, GuidedSchedule) else schedule
+    if table.two_times:
+        raise ContractError(f"schedule {table.name} needs a network of two times; this backend runs networks of one")
+    return table

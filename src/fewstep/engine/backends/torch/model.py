@@ -1,7 +1,7 @@
 """A Generation behind the faces: arrays in, pictures out, as every backend has it."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 from fewstep.engine.backends.torch.backend import Kind, TorchBackend
 from fewstep.engine.backends.torch.eager import denoise, to_bytes
 from fewstep.engine.backends.torch.generation import Generation, Input, check_inputs, check_table
+from fewstep.engine.backends.torch.guided import of_schedule
 from fewstep.engine.backends.torch.program import Modules
 from fewstep.engine.image import Images
 from fewstep.engine.job import Job
@@ -44,11 +45,11 @@ class TorchModel:
         other: no graph is captured of them. Raises BackendError.
         """
         if job.start.noise is None and job.start.latents is None:
-            images, timings = self._backend.run(job.seeds, self._tensors(job.inputs), job.schedule, progress)
+            images, timings = self._backend.run(job.seeds, self._tensors(job), job.schedule, progress)
             timings.load = self.load_ms
             return images, timings
         start = time.perf_counter()
-        parts = self._backend.parts(len(job.seeds))
+        parts = self._backend.parts(len(job.seeds), job.schedule)
         latents = self._denoised(job, parts)
         with torch.inference_mode():
             pixels = parts.decoder(latents)
@@ -73,22 +74,26 @@ class TorchModel:
 
     def latents(self, job: Job) -> NDArray[np.float32]:
         """The states (n, ...) that the decoder is given."""
-        found: NDArray[np.float32] = self._denoised(job, self._backend.parts(len(job.seeds))).cpu().numpy()
+        found: NDArray[np.float32] = (
+            self._denoised(job, self._backend.parts(len(job.seeds), job.schedule)).cpu().numpy()
+        )
         return found
 
     @torch.inference_mode()
     def _denoised(self, job: Job, parts: Modules) -> Tensor:
-        generation, table = self.generation, check_table(job.schedule)
+        check_table(job.schedule)
+        generation = of_schedule(self.generation, job.schedule)
 
         def draw(step: int) -> Tensor:
             return torch.from_numpy(job.batch(step, generation.latent)).to(generation.device)
 
-        conditions = parts.prompt(*check_inputs(generation, self._tensors(job.inputs), len(job.seeds)))
-        return denoise(generation, parts.denoiser, conditions, table, draw, job.start)
+        conditions = parts.prompt(*check_inputs(generation, self._tensors(job), len(job.seeds)))
+        return denoise(generation, parts.denoiser, conditions, job.schedule, draw, job.start)
 
-    def _tensors(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
-        """On the device, each of its input's own shape: a class is a column elsewhere."""
-        return {spec.name: self._tensor(spec, inputs[spec.name]) for spec in self.generation.inputs}
+    def _tensors(self, job: Job) -> dict[str, Tensor]:
+        """Its inputs on the device, each of its own shape: a class is a column elsewhere."""
+        specs = of_schedule(self.generation, job.schedule).inputs
+        return {spec.name: self._tensor(spec, job.inputs[spec.name]) for spec in specs}
 
     def _tensor(self, spec: Input, values: NDArray[Any]) -> Tensor:
         shaped = np.ascontiguousarray(values).reshape(len(values), *spec.shape)
