@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import tiny_tokenizers
 from torch import Tensor
 
@@ -34,6 +35,15 @@ CM_SECOND = {  # of the two times, as scripts/launch.sh of openai/consistency_mo
 }
 # scripts/convert_dit_to_diffusers.py of diffusers
 DIT_SCHEDULER = {"_class_name": "DDIMScheduler", "beta_schedule": "linear", "clip_sample": False}
+# schedules.py of google-research's diffusion_distillation, as the betas of the alphas that its log SNR means
+LEAST = np.arctan(np.exp(-10))
+PROGRESSIVE_LEVELS = 1 / (1 + np.exp(2 * np.log(np.tan(np.linspace(LEAST, np.pi / 2 - LEAST, 1001)[1:]))))
+PROGRESSIVE_SCHEDULER = {
+    "_class_name": "DDIMScheduler",
+    "trained_betas": (1 - PROGRESSIVE_LEVELS / np.append(1, PROGRESSIVE_LEVELS[:-1])).tolist(),
+    "timestep_spacing": "trailing",
+    "clip_sample": True,
+}
 DECODED = "decoded"  # what the decoder is given, of pipelines that do not return latents
 CM_LEVELS = {"ct_imagenet64": 201, "ct_bedroom256": 151, "ct_cat256": 151}
 
@@ -53,7 +63,7 @@ class Whole:
 
     def call(self, steps: int) -> dict[str, Any]:
         given = {"num_inference_steps": steps, **self.told(steps)}
-        if self.pipeline in ("ConsistencyModelPipeline", "DiTPipeline"):
+        if self.pipeline in ("ConsistencyModelPipeline", "DDIMPipeline", "DiTPipeline"):
             return given
         return {"prompt": list(PROMPTS), "height": self.image[0], "width": self.image[1], **given}
 
@@ -103,6 +113,11 @@ def whole(name: str) -> Whole:
     if name in CM_SECOND:
         config = HUB["cd_imagenet64"]["config"] | {"num_train_timesteps": CM_LEVELS.get(name, 40)}
         return Whole(pipeline, config, lambda N: _cm(name, N), image, lambda p: 2 * p - 1, "pt")
+    if pipeline == "DDIMPipeline":
+        kind = "v_prediction" if name.endswith("-v") else "sample"
+        given = {"batch_size": len(PROMPTS), "use_clipped_model_output": True}
+        config = {**PROGRESSIVE_SCHEDULER, "prediction_type": kind}
+        return Whole(pipeline, config, lambda N: given, image, lambda p: 2 * p - 1, "pt")
     return {
         "PixArtAlphaPipeline": lambda: Whole(
             pipeline, HUB["pixart-lcm"]["config"],

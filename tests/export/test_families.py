@@ -32,6 +32,7 @@ PUBLISHED = {
     "cd_imagenet64": (0, 295_899_267, 0),
     "ct_imagenet64": (0, 295_899_267, 0),
     **dict.fromkeys(("cd_bedroom256", "cd_bedroom256_l2", "ct_bedroom256", "ct_cat256"), (0, 526_304_771, 0)),
+    **dict.fromkeys(("progressive-cifar10", "progressive-cifar10-v"), (0, 60_003_587, 0)),
 }
 SEEDS = (7, 2**63 + 5)
 # One of the families that share networks, whose tests are then the same.

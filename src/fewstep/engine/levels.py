@@ -9,7 +9,8 @@ import numpy as np
 from fewstep.engine.checks import Array, choice, flag, numbers, real, refuse, whole
 from fewstep.engine.step import Levels
 
-BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
+BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2", "cosine_logsnr")
+MAX_LOGSNR = 20.0  # and its negative, at the ends of cosine_logsnr
 
 
 class TrainingOptions(TypedDict, total=False):
@@ -66,13 +67,20 @@ def scheduled_products(T: int, start: float, end: float, kind: str, zero_snr: bo
         return _products(np.linspace(start, end, T), zero_snr)
     if kind == "scaled_linear":
         return _products(np.linspace(math.sqrt(start), math.sqrt(end), T) ** 2, zero_snr)
+    if kind == "cosine_logsnr":  # arXiv:2202.00512: log SNR = -2 log tan of an angle that rises with the time
+        least = math.atan(math.exp(-MAX_LOGSNR / 2))
+        angle = least + (math.pi / 2 - 2 * least) * (np.arange(T) + 1) / T
+        return _zero_snr(np.cos(angle) ** 2, zero_snr)
     cosine = np.cos((np.arange(T + 1) / T + 0.008) / 1.008 * math.pi / 2) ** 2
     return _products(np.minimum(1 - cosine[1:] / cosine[:-1], 0.999), zero_snr)
 
 
 def _products(betas: Array, zero_snr: bool) -> Array:
+    return _zero_snr(np.cumprod(1 - betas, dtype=np.float64), zero_snr)
+
+
+def _zero_snr(abar: Array, zero_snr: bool) -> Array:
     """zero_snr: algorithm 1 of arXiv:2305.08891, sqrt(abar) shifted and stretched to end at exactly 0."""
-    abar = np.cumprod(1 - betas, dtype=np.float64)
     if zero_snr:
         root = np.sqrt(abar)
         abar = ((root - root[-1]) * (root[0] / (root[0] - root[-1]))) ** 2

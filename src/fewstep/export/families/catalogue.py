@@ -8,6 +8,7 @@ from fewstep.export.families import (
     flux_schnell,
     lcm_dreamshaper,
     pixart_delta,
+    progressive,
     qwen_image_lightning,
     sana_sprint,
     sd15_distilled,
@@ -37,5 +38,6 @@ FAMILIES: Mapping[str, Family] = {
         qwen_image_lightning.FAMILY,
         *dit.FAMILIES,
         *consistency_models.FAMILIES,
+        *progressive.FAMILIES,
     )
 }
