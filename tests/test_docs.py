@@ -47,7 +47,7 @@ def test_the_quickstart_s_other_examples_and_what_it_says_of_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    first, *others = blocks(QUICKSTART, "python")
+    first, wanted, changing = blocks(QUICKSTART, "python")
     names = run(first, {})
     r, pipe = names["r"], names["pipe"]
     assert r.images.dtype == np.uint8 and r.images.ndim == 4 and r.seeds == (7, 8, 9, 10) and r.steps == 2
@@ -55,7 +55,7 @@ def test_the_quickstart_s_other_examples_and_what_it_says_of_them(
     assert "r.timings" in QUICKSTART and r.timings.total > 0
     claim = re.search(r"`(pipe\(.*?\))` is the third of the four", QUICKSTART)
     assert claim and np.array_equal(eval(claim[1], names).images[0], r.images[2])
-    lines = "\n".join(others).splitlines()
+    lines = wanted.splitlines()
     assert len(lines) == 4
     made = [eval(line, names) for line in lines]
     assert [len(result.images) for result in made] == [1, 1, 1, 3]
@@ -66,6 +66,10 @@ def test_the_quickstart_s_other_examples_and_what_it_says_of_them(
     assert made[3].seeds == (1, 2, 3)
     assert not any(result.unknown_words for result in made)
     assert pipe("sparkly planet", seed=1).unknown_words == ("sparkly",)
+    run(changing, names)
+    critter, changed, half, between = (names[name] for name in ("critter", "changed", "half", "between"))
+    assert changed.strength == 0.5 and (changed.images[0] != critter).any()
+    assert np.array_equal(half.images[0][:, :16], critter[:, :16]) and len(between.images) == 5
 
 
 @needs_model

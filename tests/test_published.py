@@ -1,5 +1,6 @@
 """A folder of diffusers from disk to pictures: every backend beside diffusers' own pipeline, and what is refused."""
 
+import copy
 import json
 import warnings
 from pathlib import Path
@@ -38,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def bundle(folder: Path) -> Path:
     out = folder.with_name("bundle")
-    export_published(folder, out, dtype="fp32")
+    export_published(folder, out, dtype="fp32", editing=True)
     return out
 
 
@@ -102,6 +103,32 @@ def test_the_plan_makes_the_same_from_the_prompt_on(plan: Path, pipelines: dict[
         assert np.abs(found - expected).max() <= CLOSE * np.abs(expected).max()
         images = [one(PROMPTS, seed=SEEDS, steps=steps).images.astype(int) for one in (pipe, *pipelines.values())]
         assert max(np.abs(images[0] - other).max() for other in images[1:]) <= 1
+
+
+def test_a_bundle_with_an_encoder_changes_pictures_as_its_checkpoint_does(pipelines: dict[str, Pipeline]) -> None:
+    """tests/test_editing.py compares checkpoints with diffusers."""
+    pictures = np.random.default_rng(4).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    for mask in (None, pictures[0, :, :, 0]):
+        given: dict[str, Any] = {
+            "image": pictures,
+            "strength": 0.5,
+            "mask": mask,
+            "seed": SEEDS,
+            "steps": 4,
+            "rng": "torch",
+        }
+        one, other = (pipe(PROMPTS, **given).images.astype(int) for pipe in pipelines.values())
+        assert np.abs(one - other).max() <= 1
+    backend: Any = pipelines["onnxruntime"].backend
+    without = copy.copy(backend)
+    without._encoder = None
+    with pytest.raises(ContractError, match="tiny-turbo has no encoder of pictures; export it anew with --editing"):
+        without.encode(pictures.astype(np.float32))
+
+
+def test_a_plan_begins_with_noise(plan: Path) -> None:
+    with pytest.raises(ContractError, match="a plan begins with noise; load the bundle to change pictures"):
+        fewstep.load(plan)("a", image=np.zeros((32, 32, 3), np.uint8), strength=1.0)
 
 
 def test_an_image_is_its_prompt_and_seed(pipelines: dict[str, Pipeline]) -> None:
@@ -210,7 +237,7 @@ def test_options_of_a_checkpoint_alone(folder: Path, bundle: Path, plan: Path) -
         fewstep.load(plan, backend="torch")
     with pytest.raises(InputError, match="height: expected a multiple of 2, got 17"):
         fewstep.load(folder, size=(17, 32))
-    with pytest.raises(InputError, match=r"options: expected some of family, size, .* got .'colour'"):
+    with pytest.raises(InputError, match=r"options: expected some of family, .* got .'colour'"):
         fewstep.load(folder, colour=1)
 
 

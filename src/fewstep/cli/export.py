@@ -35,6 +35,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[Parser]") -> None:
         metavar="DTYPE",
         help="of stored weights, fp16 or fp32 (fp16)",
     )
+    parser.add_argument("--editing", action="store_true", help="put the encoder in, with which pictures are changed")
     add_options(parser)
     parser.add_argument("--force", action="store_true", help="replace a bundle that is there already")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -55,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
             args.output,
             Wanted(**options),
             dtype=args.dtype,
+            editing=args.editing,
             overwrite=args.force,
             progress=_tell if sys.stderr.isatty() else None,
         )

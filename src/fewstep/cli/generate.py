@@ -33,6 +33,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[Parser]") -> None:
     model.add_argument("--force", action="store_true", help="run steps and guidance it was not distilled for")
     model.add_argument("-W", "--width", type=integer, metavar="PIXELS", help="the model's width; any other is refused")
     model.add_argument("-H", "--height", type=integer, metavar="PIXELS", help="the model's height, likewise")
+    changed = parser.add_argument_group("from what to make it")
+    changed.add_argument("--image", metavar="FILE", help="a picture of the model's size to change")
+    changed.add_argument("--strength", type=float, help="about the share of the steps that run on it, above 0 to 1")
+    changed.add_argument("--mask", metavar="FILE", help="of the image, white where it is made anew (all of it)")
+    changed.add_argument("--seed-to", type=integer, metavar="SEED", help="another seed, to mix its first noise in")
+    changed.add_argument("--mix", type=float, help="how far to go there, 0 to 1")
     output = parser.add_argument_group("where it goes")
     output.add_argument("-o", "--output", default="out.png", metavar="FILE", help="PNG, JPEG or WebP (out.png)")
     output.add_argument(
@@ -83,6 +89,11 @@ def run(args: argparse.Namespace) -> int:
         negative_prompt=args.negative_prompt,
         rng=args.rng,
         force=args.force,
+        image=args.image,
+        strength=args.strength,
+        mask=args.mask,
+        seed_to=args.seed_to,
+        mix=args.mix,
         progress=_progress if show else None,
     )
     with interruptible("SIGTERM", "SIGHUP"):
@@ -108,6 +119,10 @@ def run(args: argparse.Namespace) -> int:
             "guidance": result.guidance,
             "forced": result.forced,
             "cut": result.cut,
+            "strength": result.strength,
+            "masked": result.masked,
+            "seeds_to": result.seeds_to,
+            "mix": result.mix,
             "files": files,
             "timings_ms": result.timings.as_dict(),
         }

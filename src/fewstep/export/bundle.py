@@ -11,8 +11,16 @@ from pathlib import Path
 from types import MappingProxyType
 
 from fewstep.engine.bundle import Bundle
-from fewstep.engine.bundle_manifest import Component, Contract, FileEntry, Manifest, ScheduleContract, StateSpec
-from fewstep.engine.reading.manifest_reader import FILE, FORMAT, LATENT, RANGED, STAGED
+from fewstep.engine.bundle_manifest import (
+    ENCODER,
+    Component,
+    Contract,
+    FileEntry,
+    Manifest,
+    ScheduleContract,
+    StateSpec,
+)
+from fewstep.engine.reading.manifest_reader import EDITING, FILE, FORMAT, LATENT, RANGED, STAGED
 from fewstep.errors import OutputError
 
 
@@ -62,6 +70,8 @@ def manifest_json(manifest: Manifest) -> bytes:
     if manifest.schedule.guidance_range is not None:
         plain = {**plain, "texts": manifest.texts, "embedded_guidance": manifest.embedded_guidance}
         version = RANGED
+    if ENCODER in manifest.components:
+        version = EDITING
     document = {"format": FORMAT, "version": version, **plain}
     return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, default=_plain) + "\n").encode()
 

@@ -144,14 +144,15 @@ def export_published(
     wanted: Wanted = Wanted(),
     *,
     dtype: str = "fp16",
+    editing: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Export:
     """A published checkpoint into the bundle folder `out`; raises as open_family and export_family do."""
     opened = open_family(path, wanted, progress=progress)
     return export_family(
-        opened.family, opened.size, opened.networks, opened.source, out, dtype=dtype, overwrite=overwrite,
-        progress=progress,
+        opened.family, opened.size, opened.networks, opened.source, out, dtype=dtype, editing=editing,
+        overwrite=overwrite, progress=progress,
     )  # fmt: skip
 
 

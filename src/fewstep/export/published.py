@@ -14,6 +14,7 @@ from fewstep.engine.bundle_manifest import (
     DECODER,
     DENOISER,
     ENCODE_PROMPT,
+    ENCODER,
     LABELS,
     Contract,
     GuidanceSpec,
@@ -61,18 +62,21 @@ def export_family(
     out: str | os.PathLike[str],
     *,
     dtype: str = "fp16",
+    editing: bool = False,
     overwrite: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Export:
     """Write the bundle folder `out` of a family's networks, which are float32 and are rounded to what is stored.
 
-    dtype: of large weights as stored, "fp16" or "fp32". Raises OutputError if `out` cannot be written, BackendError if
-    a graph does not compute what its network does, InputError for weights that the dtype cannot hold.
+    dtype: of large weights as stored, "fp16" or "fp32". editing: put the encoder of pictures into it. Raises
+    OutputError if `out` cannot be written, BackendError if a graph does not compute what its network does, InputError
+    for weights that the dtype cannot hold.
     """
     choice("dtype", dtype, STORED)
     check_target(Path(out), overwrite)
     tell = progress or _silent
-    prompt, denoiser, decoder = (make(networks, size) for make in (family.prompt, family.denoiser, family.decoder))
+    makers = (family.prompt, family.denoiser, family.decoder, family.encoder)
+    prompt, denoiser, decoder, encoder = (make(networks, size) for make in makers)
     requested = [size_inputs(size, B) for B in BATCHES]
     conditions = [_conditions(prompt, denoiser, inputs) for inputs in requested]
     made: dict[str, Made] = {}
@@ -92,6 +96,9 @@ def export_family(
         made[DECODER] = make_component(
             DECODER, decoder, [{"x": state["u"]} for state in states], ["pixels"], dtype=dtype
         )
+        if editing:
+            tell("exporting encoder")
+            made[ENCODER] = _encoder(encoder, size, dtype)
     tell("writing")
     files = {_tokenizer_file(name): data for name, (data, _) in source.tokenizers.items()}
     files[LICENSE.file] = source.license or UNKNOWN_LICENSE
@@ -106,6 +113,15 @@ def export_family(
     )
     worst = max(one.relative_error for one in made.values())
     return Export(bundle, dtype, worst, bundle_saving(bundle, DENOISER))
+
+
+def _encoder(encoder: nn.Module, size: Size, dtype: str) -> Made:
+    """Its outputs are x_0, or its mean and deviation."""
+    generator = torch.Generator().manual_seed(0)
+    pictures = [{"pixels": torch.rand(B, 3, *size.image, generator=generator) * 2 - 1} for B in BATCHES]
+    with torch.no_grad():
+        outputs = ("mean", "deviation")[: len(encoder(pictures[0]["pixels"]))]
+    return make_component(ENCODER, encoder, pictures, outputs, dtype=dtype)
 
 
 def size_inputs(size: Size, B: int) -> dict[str, Tensor]:

@@ -78,6 +78,33 @@ INPUTS, OUTPUTS = ("components", "prompt", "inputs"), ("components", "prompt", "
 DECODER, TEXTS = ("components", "decoder"), ("texts", 0)
 WIDE, HALF = tensor("pixels", "float32", 3, 8, 4), tensor("x", "float32", 2, 4, 5)
 STAGES = {"step": {"graph": "s.onnx", "inputs": [IDS], "outputs": [TEXT]}}
+PIXELS, MEAN, STD = (tensor("pixels", "float32", 3, 8, 8), *(tensor(n, "float32", 2, 4, 4) for n in ("mean", "std")))
+
+
+def encoder(inputs: list[Document], outputs: list[Document], version: int = 5) -> Callable[[Document], None]:
+    def change(made: Document) -> None:
+        made["version"] = version
+        made["components"]["encoder"] = component("encoder", inputs, outputs)
+        made["files"]["encoder.onnx"] = {"sha256": "0" * 64, "size": 1}
+
+    return change
+
+
+@pytest.mark.parametrize("outputs", [[MEAN], [MEAN, STD]], ids=len)
+def test_an_encoder_of_pictures(outputs: list[Document]) -> None:
+    made = document()
+    encoder([PIXELS], outputs)(made)
+    assert [tensor.name for tensor in parse(made).components["encoder"].outputs] == [one["name"] for one in outputs]
+
+
+def without_a_decoder(made: Document) -> None:
+    encoder([PIXELS], [MEAN])(made)
+    del made["components"]["decoder"], made["files"]["decoder.onnx"]
+    made["state"]["shape"] = [3, 8, 8]
+    made["components"]["denoiser"] |= {"inputs": [PIXELS, tensor("tau", "float32"), TEXT]}
+    made["components"]["denoiser"] |= {"outputs": [tensor("m", "float32", 3, 8, 8)]}
+
+
 WRONG: list[tuple[Callable[[Document], None], str]] = [
     (put("version", value=2), "texts: expected to be there from version 3 on, got 'version 2'"),
     (put(*INPUTS, value=[IDS, SCALE, ROWS]), "prompt.inputs: expected mask, as texts and embedded_guidance say"),
@@ -92,6 +119,12 @@ WRONG: list[tuple[Callable[[Document], None], str]] = [
     (put(*DECODER, "graph", value="encode.onnx"), "components: expected names that differ, got .'encode.onnx'."),
     (put("components", "denoiser", "inputs", 1, value=tensor("tau", "int64")), "denoiser.inputs: expected dtypes"),
     (put("components", "other", value={}), "components: .* got 'other'"),
+    (encoder([PIXELS], [MEAN], version=4), "components: .* got 'encoder'"),
+    (encoder([PIXELS], []), "components.encoder.outputs: expected "),
+    (encoder([PIXELS], [MEAN, STD, tensor("more", "float32", 2, 4, 4)]), "components.encoder.outputs: expected dtypes"),
+    (encoder([PIXELS], [HALF]), "components.encoder.outputs: expected dtypes and shapes"),
+    (encoder([WIDE], [MEAN]), "components.encoder.inputs: expected dtypes and shapes"),
+    (without_a_decoder, "components.encoder: expected none without a decoder"),
     (put("state", "shape", value=[3, 4, 4]), "components.denoiser.inputs: expected dtypes and shapes"),
     (put(*TEXTS, "tokenizer", value="other.json"), "texts: file other.json is not listed in files"),
     (put(*TEXTS, "tokenizer", value="../tokenizer.json"), r"texts\[0\].tokenizer: expected a plain file name"),

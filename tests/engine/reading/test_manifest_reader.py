@@ -49,8 +49,8 @@ def test_the_manifest_that_tests_change_is_legal() -> None:
         (("format",), "other", "format: expected fewstep-bundle, got 'other'"),
         (
             ("version",),
-            5,
-            r"version: expected 1, 2, 3, 4, which this fewstep reads \(a newer fewstep may read more\), got 5",
+            6,
+            r"version: expected 1, 2, 3, 4, 5, which this fewstep reads \(a newer fewstep may read more\), got 6",
         ),
         (("version",), 2, "components.denoiser: stages is missing"),
         (("version",), 3, "texts: expected to be there from version 3 on, got 'version 3'"),

@@ -1,6 +1,6 @@
 """Checks that a manifest's components fit together: what a request brings, what crosses, and the picture."""
 
-from fewstep.engine.bundle_manifest import DECODER, DENOISER, ENCODE_PROMPT, LABELS, Manifest, TensorSpec
+from fewstep.engine.bundle_manifest import DECODER, DENOISER, ENCODE_PROMPT, ENCODER, LABELS, Manifest, TensorSpec
 from fewstep.engine.checks import refuse
 from fewstep.engine.reading.tensors_reader import BATCH
 from fewstep.errors import InputError
@@ -22,6 +22,13 @@ def check_interface(manifest: Manifest, where: str) -> None:
     if decoder is not None:
         _expect(f"{where}: components.{DECODER}.inputs", decoder.inputs, [("float32", x)])
         _expect(f"{where}: components.{DECODER}.outputs", decoder.outputs, [("float32", picture)])
+    encoder = manifest.components.get(ENCODER)
+    if encoder is not None:
+        if decoder is None:
+            raise refuse(f"{where}: components.{ENCODER}", "none without a decoder: the state is the picture", ENCODER)
+        _expect(f"{where}: components.{ENCODER}.inputs", encoder.inputs, [("float32", picture)])
+        likely = [("float32", x)] * min(len(encoder.outputs), 2)
+        _expect(f"{where}: components.{ENCODER}.outputs", encoder.outputs, likely or [("float32", x)])
     prompt = manifest.components.get(ENCODE_PROMPT)
     if prompt is not None and prompt.outputs != manifest.conditions:
         raise refuse(

@@ -4,7 +4,16 @@ import re
 from dataclasses import replace
 from types import MappingProxyType
 
-from fewstep.engine.bundle_manifest import DECODER, DENOISER, ENCODE_PROMPT, Component, FileEntry, Manifest, StateSpec
+from fewstep.engine.bundle_manifest import (
+    DECODER,
+    DENOISER,
+    ENCODE_PROMPT,
+    ENCODER,
+    Component,
+    FileEntry,
+    Manifest,
+    StateSpec,
+)
 from fewstep.engine.checks import choice, distinct, file_name, identifier, refuse, sequence, text, whole
 from fewstep.engine.reading import strict_json
 from fewstep.engine.reading.contract_reader import MAX_SIDE, bounded, take_contract
@@ -18,7 +27,8 @@ FORMAT = "fewstep-bundle"
 STAGED = 2  # the first version whose components have stages
 LATENT = 3  # the first version with texts and with components beside the denoiser
 RANGED = 4  # the first version whose schedule may have a range of guidance
-VERSIONS = (1, STAGED, LATENT, RANGED)
+EDITING = 5  # the first version with an encoder of pictures
+VERSIONS = (1, STAGED, LATENT, RANGED, EDITING)
 FILE = "bundle.json"
 MAX_MANIFEST = 1 << 20
 MAX_FILES = 256
@@ -67,7 +77,9 @@ def _state(where: str, value: object) -> StateSpec:
 
 def _components(where: str, value: object, version: int) -> MappingProxyType[str, Component]:
     fields = Fields(where, value)
-    names = (ENCODE_PROMPT, DENOISER, DECODER) if version >= LATENT else (DENOISER,)
+    names = [DENOISER] if version < LATENT else [ENCODE_PROMPT, DENOISER, DECODER]
+    if version >= EDITING:
+        names.append(ENCODER)
     out = {
         name: fields.take(name, _component, version)
         for name in names
