@@ -11,10 +11,11 @@ from small_bundle import SIDE, write_bundle
 from fewstep.engine.backends.onnxruntime import OnnxRuntimeBackend
 from fewstep.engine.bundle import Bundle
 from fewstep.engine.edit import check_edit
+from fewstep.engine.noise import stream
 from fewstep.engine.pipeline import Pipeline
 from fewstep.engine.request import check_request
 from fewstep.engine.schedule import schedule
-from fewstep.engine.slerp import slerp
+from fewstep.engine.slerp import interpolated, slerp
 from fewstep.engine.strength import first_row
 from fewstep.errors import ContractError, InputError
 
@@ -104,6 +105,15 @@ def test_what_a_mask_keeps_is_the_picture(pipe: Pipeline) -> None:
     assert np.array_equal(anew.images, pipe(steps=2, seed=3, n=2).images)
 
 
+def test_what_a_mask_keeps_is_the_picture_in_any_scale_of_states(tmp_path: Path) -> None:
+    contract = {"name": "trigflow", "default_steps": 2, "guidance": 1.0, "steps": {"2": {"out_scale": 0.5}}}
+    latent = {"scaling_factor": 0.25, "shift_factor": 0.5}
+    bundle = Bundle.open(write_bundle(tmp_path / "small", schedule=contract, latent=latent))
+    scaled = Pipeline(bundle.manifest, OnnxRuntimeBackend(bundle, threads=1))
+    found = scaled(image=PICTURE, mask=LEFT, seed=1).images[0]
+    assert np.array_equal(found[~LEFT], PICTURE[~LEFT])
+
+
 def test_an_image_alone_is_itself_among_others(pipe: Pipeline) -> None:
     pictures = [PICTURE, PICTURE[::-1], PICTURE[:, ::-1]]
     together = pipe(image=np.stack(pictures), strength=0.5, steps=[2, 4, 2], seed=7)
@@ -112,6 +122,20 @@ def test_an_image_alone_is_itself_among_others(pipe: Pipeline) -> None:
         assert np.array_equal(alone.images[0], together.images[i])
     assert together.strength == 0.5 and not together.masked
     assert np.array_equal(pipe(image=pictures, strength=0.5, steps=[2, 4, 2], seed=7).images, together.images)
+
+
+def test_one_picture_for_all_is_encoded_once(pipe: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+    encode = OnnxRuntimeBackend.encode
+
+    def counting(self: OnnxRuntimeBackend, pixels: Any) -> Any:
+        counted.append(len(pixels))
+        return encode(self, pixels)
+
+    monkeypatch.setattr(OnnxRuntimeBackend, "encode", counting)
+    together = pipe(image=PICTURE, strength=0.5, steps=2, seed=7, n=3)
+    apart = pipe(image=[PICTURE] * 3, strength=0.5, steps=2, seed=7)
+    assert counted == [1, 3] and np.array_equal(together.images, apart.images)
 
 
 def test_less_strength_changes_less(pipe: Pipeline) -> None:
@@ -141,6 +165,13 @@ def test_between_two_seeds(pipe: Pipeline) -> None:
     assert (result.seeds_to, result.mix) == ((9,) * 5, (0.0, 0.25, 0.5, 0.75, 1.0))
     alone = pipe(seed=3, seed_to=9, mix=0.25, steps=1, label=result.labels[0])
     assert np.array_equal(alone.images[0], result.images[1])
+
+
+def test_later_noise_is_the_first_seed_s(pipe: Pipeline) -> None:
+    noise, other = (stream(seed, (3, 2, 2)) for seed in (3, 9))
+    between = interpolated(noise, other, 0.5)
+    assert all(np.array_equal(between(step), noise(step)) for step in (1, 2))
+    assert np.array_equal(between(0), slerp(noise(0), other(0), 0.5))
 
 
 def test_an_arc_keeps_its_length() -> None:

@@ -18,16 +18,19 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """pictures: uint8 (n, H, W, 3), one an image. mask: bool (H, W), true where they are made anew, or None."""
+    """pictures: uint8 (n, H, W, 3), one an image, or (1, H, W, 3), one for all. mask: bool (H, W), true where they are
+    made anew, or None.
+    """
 
     pictures: NDArray[np.uint8]
     strength: float
     mask: NDArray[np.bool_] | None
 
-    def pixels(self, image: ImageSpec) -> Floats:
-        """float32 (n, 3, H, W) in the model's range."""
+    def pixels(self, image: ImageSpec, rows: Sequence[int]) -> Floats:
+        """float32 (len(rows), 3, H, W) in the model's range, of the images `rows`; (1, ...) of one picture for all."""
         low, high = image.range
-        shares = self.pictures.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
+        pictures = self.pictures if len(self.pictures) == 1 else self.pictures[list(rows)]
+        shares = pictures.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
         pixels: Floats = np.float32(high - low) * shares + np.float32(low)
         return pixels
 
@@ -55,7 +58,7 @@ def check_edit(spec: ImageSpec, n: int, image: object, strength: object, mask: o
     share = 1.0 if strength is None else real("strength", strength, 0, 1, above=True)
     given = listed(image)
     if given is None:
-        return Edit(np.repeat(as_rgb("image", image, size)[None], n, axis=0), share, changed)
+        return Edit(as_rgb("image", image, size)[None], share, changed)
     if len(given) != n:
         raise InputError(f"image: expected {n} images, one a picture, got {len(given)}")
     return Edit(np.stack([as_rgb(f"image {i}", one, size) for i, one in enumerate(given)]), share, changed)

@@ -47,12 +47,13 @@ def start_of(
     if edit is None:
         return Start(noise=_noise(request, rows, rng, table, backend.state))
     first, mask = first_row(table, edit.strength), edit.kept(len(rows), *backend.state[-2:])
-    x_0, deviation = backend.encode(edit.pixels(contract.image)[rows])
+    x_0, deviation = backend.encode(edit.pixels(contract.image, rows))
     encoded = deviation is not None
     masked = encoded and mask is not None
     noise = _noise(request, rows, rng, table, backend.state, first, encoded=encoded, masked=masked)
     if deviation is not None and noise is not None and rng == "torch":
         x_0 = x_0 + deviation * np.concatenate([one(ENCODED) for one in noise])
+    x_0 = np.broadcast_to(x_0, (len(rows), *x_0.shape[1:]))  # of one picture for all
     return Start(noise, (x_0 / np.float32(table.out_scale)).astype(np.float32), mask, first)
 
 

@@ -42,6 +42,13 @@ def test_as_its_camera_was_held(tmp_path: Path) -> None:
         as_rgb("image", tmp_path / "a.png", SIZE)
 
 
+def test_white_is_128_and_up() -> None:
+    grey = np.array([[0, 127, 128, 255]], np.uint8)
+    assert as_mask("mask", grey, (1, 4)).tolist() == [[False, False, True, True]]
+    assert as_mask("mask", Image.fromarray(grey), (1, 4)).tolist() == [[False, False, True, True]]
+    assert as_mask("mask", grey > 0, (1, 4)).tolist() == [[False, True, True, True]]
+
+
 def whole(tmp_path: Path, size: tuple[int, int] = SIZE) -> bytes:
     Image.fromarray(np.resize(RGB, (*size, 3))).save(tmp_path / "whole.png")
     return (tmp_path / "whole.png").read_bytes()
