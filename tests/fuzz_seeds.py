@@ -10,6 +10,7 @@ from runpy import run_path
 from typing import Any
 
 import numpy as np
+from adapter_bytes import open_updates
 from launch_bytes import draft, image, launch
 from plan_bytes import Draft, generation, network
 
@@ -86,6 +87,7 @@ def seeds() -> dict[str, bytes]:
         "network": network(), "generation": generation(), "moving": moving(), "weights": weights(),
         "launches": launches(), "architectures": draft(image(sizes, shared=32), both, [90, 120]),
         "tensormap": draft(image([128, 8]), [copied]), "library": LIBRARY["plan"](),
+        "adapters": open_updates(),
     }  # fmt: skip
     return {name: made.bytes() for name, made in drafts.items()}
 

@@ -52,6 +52,7 @@ class Draft:
         self.inputs: dict[str, int] = {}
         self.outputs: dict[str, int] = {}
         self.schedule: dict[str, Any] | None = None
+        self.adapters: dict[str, Any] | None = None
         self.stages: list[dict[str, Any]] = [{"name": "network", "steps": 0, "ops": []}]
 
     def value(self, type: str, *sizes: int, **other: Any) -> int:
@@ -95,6 +96,8 @@ class Draft:
         if self.schedule is not None:
             out["schedule"] = self.schedule
             model["manifest"] = {}
+        if self.adapters is not None:
+            out["adapters"] = self.adapters
         out["model"] = model
         return json.loads(json.dumps(out))  # type: ignore[no-any-return]
 

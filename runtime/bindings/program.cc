@@ -66,6 +66,15 @@ Signature signature(const Program& self, const std::map<std::string, std::int32_
   return nb::borrow<Signature>(result);
 }
 
+Signature tensors(const Program& self) {
+  nb::dict result;
+  for (const std::int32_t index : self.plan().replaceable) {
+    const fewstep::Weight& weight = self.plan().weights[static_cast<std::size_t>(index)];
+    result[weight.name.c_str()] = nb::make_tuple(named(weight.dtype).name, nb::tuple(nb::cast(weight.shape)));
+  }
+  return nb::borrow<Signature>(result);
+}
+
 std::string text_of(nb::handle object) { return nb::cast<std::string>(nb::str(object)); }
 
 // The bytes of an array that has the value's dtype and shape; `kept` holds what they lie in.
@@ -136,6 +145,15 @@ void set_schedule(Program& self, const Rows<1>& tau, const Rows<2>& coefficients
                     {scales.data(), scales.size()});
 }
 
+using Bytes = nb::ndarray<const std::uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+void set_tensors(Program& self, const std::map<std::string, Bytes>& tensors) {
+  fewstep::Inputs bytes;
+  for (const auto& [name, data] : tensors) bytes.emplace(name, std::as_bytes(std::span(data.data(), data.size())));
+  const nb::gil_scoped_release unlocked;
+  self.set_tensors(bytes);
+}
+
 nb::bytes file(const Program& self, const std::string& name) {
   for (const fewstep::Weight& weight : self.plan().weights) {
     if (weight.name == name && weight.dtype == Dtype::u8) return nb::bytes(weight.bytes.data(), weight.bytes.size());
@@ -166,6 +184,10 @@ void bind_program(nb::module_& m) {
           "metadata", [](const Program& self) { return self.plan().model; }, "What the plan says of its model: JSON.")
       .def_prop_ro(
           "certificate", [](const Program& self) { return self.plan().certificate; }, "JSON, or nothing.")
+      .def_prop_ro(
+          "adapters", [](const Program& self) { return self.plan().adapters ? self.plan().adapters->json : ""; },
+          "What of it can be replaced, as docs/plan.md says: JSON, or nothing.")
+      .def_prop_ro("tensors", &tensors, "Those of the adapters, which set_tensors replaces: name to dtype and shape.")
       .def_prop_ro("device", [](const Program& self) { return self.plan().device; })
       .def_prop_ro("precision", [](const Program& self) { return self.plan().precision; })
       .def_prop_ro(
@@ -186,5 +208,7 @@ void bind_program(nb::module_& m) {
           "inputs"_a, "steps"_a = 1, "outputs"_a = nb::none(),
           "Runs the plan: arrays of exactly the inputs' dtypes and shapes to those outputs that are asked for, or all.")
       .def("set_schedule", &set_schedule, "tau"_a.noconvert(), "coefficients"_a.noconvert(), "scales"_a.noconvert(),
-           "Replaces the rows of the schedule: float32 tau (rows,), coefficients (rows, 9 or 11), scales (rows, 2).");
+           "Replaces the rows of the schedule: float32 tau (rows,), coefficients (rows, 9 or 11), scales (rows, 2).")
+      .def("set_tensors", &set_tensors, "tensors"_a,
+           "Replaces tensors of the adapters, each by its bytes: all of them, or none. Runs before see the old ones.");
 }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "fewstep/error.h"
+#include "plan/finite.h"
 
 namespace fewstep {
 namespace {
@@ -118,6 +119,31 @@ void Program::set_schedule(std::span<const float> tau, std::span<const float> co
   }
   const std::lock_guard lock(mutex_);
   for (const auto& table : tables) device_->write(table.value, std::as_bytes(table.rows));
+  device_->prepare();
+}
+
+void Program::set_tensors(const Inputs& tensors) {
+  std::vector<Replacement> replacements;
+  for (const auto& [name, bytes] : tensors) {
+    const auto found = std::ranges::find_if(plan_->replaceable, [&](std::int32_t weight) {
+      return plan_->weights[static_cast<std::size_t>(weight)].name == name;
+    });
+    if (found == plan_->replaceable.end()) {
+      throw std::invalid_argument("no tensor that can be replaced is named \"" + name + "\": the plan has " +
+                                  std::to_string(plan_->replaceable.size()) + " of them");
+    }
+    const Weight& weight = plan_->weights[static_cast<std::size_t>(*found)];
+    if (bytes.size() != weight.bytes.size()) {
+      throw std::invalid_argument("tensor \"" + name + "\" must have " + std::to_string(weight.bytes.size()) +
+                                  " bytes, got " + std::to_string(bytes.size()));
+    }
+    if (!is_finite(weight.dtype, bytes)) {
+      throw std::invalid_argument("tensor \"" + name + "\" must be finite, got NaN or Inf");
+    }
+    replacements.push_back({*found, bytes});
+  }
+  const std::lock_guard lock(mutex_);
+  device_->replace(replacements);
   device_->prepare();
 }
 

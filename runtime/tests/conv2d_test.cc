@@ -90,7 +90,7 @@ void check(Operands& operands, const Case& c, bool channels_last, bool in_place)
       }
       const Problem problem{
           conv.op, {conv.x, conv.weight, conv.bias, conv.embedding, over ? y : conv.residual}, {y}, isa, threads};
-      const auto kernel = make_conv2d(problem);
+      const auto kernel = threads < 3 ? make_conv2d(problem) : repacked(make_conv2d, problem, conv.weight);
       for (int again = over ? 1 : 0; again < 2; ++again) run_all(*kernel, threads);
       std::vector<float> got;
       Operands::each(y.value->shape, [&](const auto& at) { got.push_back(Operands::element(y, at)); });

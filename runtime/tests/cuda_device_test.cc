@@ -89,6 +89,35 @@ void test_steady_state() {
   check_clean();
 }
 
+// Weights get other values where they lie: graphs that were captured before see them, and nothing is captured anew.
+void test_weights_are_replaced() {
+  for (const bool graph : {true, false}) {
+    fake_cuda::reset();
+    const Generation made = make_generation();
+    Generation other = made;
+    other.weight = {-5, 0.5f, 8, 1};
+    {
+      const auto device = open(made, graph);
+      CHECK(request(*device, made, 2, kX, kY) == made.expected(2, kX, kY));
+      const std::size_t held = fake_cuda::device_bytes();
+      for (const Generation* now : {static_cast<const Generation*>(&other), &made}) {
+        const long copies = fake_cuda::count("cuMemcpyHtoDAsync");
+        const fewstep::Replacement replacement{made.weight_index, bytes_of(now->weight)};
+        device->replace({&replacement, 1});
+        CHECK(fake_cuda::count("cuMemcpyHtoDAsync") == copies + 1);
+        device->prepare();
+        CHECK(fake_cuda::device_bytes() == held);
+        for (const std::int64_t steps : {1, 2}) {
+          CHECK(request(*device, made, steps, kX, kY) == now->expected(steps, kX, kY));
+        }
+      }
+      CHECK(contains(device->describe(), graph ? "\"captures\": 2" : "\"captures\": 0"));
+      device->replace({});
+    }
+    check_clean();
+  }
+}
+
 // What each kernel is handed, by the cubin's own offsets.
 void test_packing() {
   fake_cuda::reset();
@@ -253,6 +282,7 @@ void test_tensor_maps() {
 int main() {
   test_results();
   test_ptx();
+  test_weights_are_replaced();
   test_steady_state();
   test_packing();
   test_what_a_caller_does_wrong();

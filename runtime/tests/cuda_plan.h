@@ -135,7 +135,7 @@ class PlanBuilder {
 struct Generation {
   std::shared_ptr<const fewstep::Plan> plan;
   Numbers weight{1, 2, 3, 4}, tau{2, 1, 0.5f};
-  std::int32_t x = 0, y = 0, tau_value = 0, out = 0, twice = 0;
+  std::int32_t x = 0, y = 0, tau_value = 0, out = 0, twice = 0, weight_index = 0;
 
   Numbers expected(std::int64_t steps, const Numbers& x_in, const Numbers& y_in) const {
     Numbers result;
@@ -211,6 +211,8 @@ inline Generation make_generation(std::vector<std::int64_t> architectures = {80,
                  {"start", 0, {build.add(p, w, s)}},
                  {"step", 0, {build.step(s, row, 0.5), build.add(s, q_i, s)}},
                  {"finish", 0, {build.add(s, s, made.out), build.add(made.x, made.x, made.twice)}}};
+  made.weight_index = plan.values[static_cast<std::size_t>(w)].weight;
+  plan.replaceable = {made.weight_index};
   plan.inputs = {{"x", made.x}, {"y", made.y}};
   plan.outputs = {{"out", made.out}, {"twice", made.twice}};
   plan.schedule = fewstep::ScheduleTable{

@@ -96,7 +96,7 @@ void check(const Product& product, bool in_place, int number) {
       }
       const Problem problem{
           product.op, {product.a, product.b, product.bias, product.gate, residual}, {product.y}, isa, threads};
-      const auto kernel = make_matmul(problem);
+      const auto kernel = threads < 3 ? make_matmul(problem) : repacked(make_matmul, problem, product.b);
       run_all(*kernel, threads);
       std::vector<float> got;
       Operands::each(product.y.value->shape, [&](const auto& at) { got.push_back(Operands::element(product.y, at)); });

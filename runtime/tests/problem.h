@@ -88,6 +88,19 @@ class Operands {
   std::vector<std::vector<float>> blocks_;
 };
 
+// A kernel that was made while its weight was zeros, and packed the weight anew.
+template <typename Make>
+std::unique_ptr<Kernel> repacked(Make make, const Problem& problem, const Operand& weight) {
+  std::vector<float> kept;
+  Operands::each(weight.value->shape, [&](const auto& at) { kept.push_back(Operands::element(weight, at)); });
+  Operands::each(weight.value->shape, [&](const auto& at) { Operands::element(weight, at) = 0; });
+  std::unique_ptr<Kernel> kernel = make(problem);
+  std::size_t i = 0;
+  Operands::each(weight.value->shape, [&](const auto& at) { Operands::element(weight, at) = kept[i++]; });
+  kernel->repack();
+  return kernel;
+}
+
 inline std::vector<Isa> isas() {
   std::vector<Isa> out{Isa::portable};
   if (best_isa() != Isa::portable) out.push_back(Isa::avx2);

@@ -14,8 +14,8 @@ namespace {
 
 using namespace fewstep;
 
-// y = x + steps + sum of the schedule, on a device that is no device; it ends the test if two threads are in it at
-// once.
+// y = x + steps + sum of the schedule + first numbers of what replaced weights, on a device that is no device; it ends
+// the test if two threads are in it at once.
 class Adder : public Device {
  public:
   explicit Adder(const Plan& plan) : plan_(plan), stored_(plan.values.size()) {}
@@ -30,10 +30,18 @@ class Adder : public Device {
       for (const float x : floats(value)) table_ += x;
     }
   }
+  void replace(std::span<const Replacement> weights) override {
+    const Alone alone(busy_);
+    for (const Replacement& replacement : weights) {
+      float x;
+      std::memcpy(&x, replacement.bytes.data(), sizeof x);
+      added_ += x;
+    }
+  }
   void run(std::int64_t steps) override {
     const Alone alone(busy_);
     std::vector<float> y = floats(0);
-    for (float& x : y) x += static_cast<float>(steps) + table_;
+    for (float& x : y) x += static_cast<float>(steps) + table_ + added_;
     stored_[1].assign(std::as_bytes(std::span(y)).begin(), std::as_bytes(std::span(y)).end());
     const std::int32_t flags[] = {0, y[0] != y[0]};
     stored_[5].assign(std::as_bytes(std::span(flags)).begin(), std::as_bytes(std::span(flags)).end());
@@ -60,11 +68,11 @@ class Adder : public Device {
 
   const Plan& plan_;
   std::vector<std::vector<std::byte>> stored_;
-  float table_ = 0;
+  float table_ = 0, added_ = 0;
   std::atomic<int> busy_{0};
 };
 
-const float kTau[] = {1, 2, 3}, kCoefficients[27] = {4}, kScales[] = {5, 0, 0, 0, 0, 0};
+const float kTau[] = {1, 2, 3}, kCoefficients[27] = {4}, kScales[] = {5, 0, 0, 0, 0, 0}, kFactor[2] = {};
 
 std::shared_ptr<Plan> plan_of(bool generation) {
   auto plan = std::make_shared<Plan>();
@@ -84,6 +92,9 @@ std::shared_ptr<Plan> plan_of(bool generation) {
                      {"c", Dtype::f32, {3, 9}, std::as_bytes(std::span(kCoefficients))},
                      {"s", Dtype::f32, {3, 2}, std::as_bytes(std::span(kScales))}};
     plan->schedule = ScheduleTable{{{1, 0}, {2, 1}}, 3, {2, 0}, {3, 1}, {4, 2}};
+    plan->weights.push_back({"d", Dtype::f32, {2}, std::as_bytes(std::span(kFactor))});
+    plan->weights.push_back({"e", Dtype::f16, {4}, std::as_bytes(std::span(kFactor))});
+    plan->replaceable = {3, 4};
   }
   return plan;
 }
@@ -142,6 +153,31 @@ void test_refusals() {
   CHECK((run(program, 1, {1, 2, 3, 4}) == std::vector<float>{17, 18, 19, 20}));  // nothing was changed
 }
 
+void test_tensors_are_replaced_together_or_not_at_all() {
+  Program program = program_of(true), network = program_of(false);
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const float one[] = {1, 0}, bad[] = {0, nan};
+  const std::uint16_t two[] = {0, 0x4000, 0, 0}, inf[] = {0, 0, 0, 0xfc00};
+  const auto bytes = [](const auto& of) { return std::as_bytes(std::span(of)); };
+  CHECK(refusal([&] { program.set_tensors({{"d", bytes(one)}, {"t", bytes(one)}}); }) ==
+        "no tensor that can be replaced is named \"t\": the plan has 2 of them");
+  CHECK(refusal([&] { network.set_tensors({{"d", bytes(one)}}); }) ==
+        "no tensor that can be replaced is named \"d\": the plan has 0 of them");
+  CHECK(refusal([&] { program.set_tensors({{"d", bytes(one)}, {"e", bytes(two).first(6)}}); }) ==
+        "tensor \"e\" must have 8 bytes, got 6");
+  CHECK(refusal([&] { program.set_tensors({{"d", bytes(bad)}}); }) == "tensor \"d\" must be finite, got NaN or Inf");
+  CHECK(refusal([&] { program.set_tensors({{"d", bytes(one)}, {"e", bytes(inf)}}); }) ==
+        "tensor \"e\" must be finite, got NaN or Inf");
+  CHECK(run(program, 1, {0, 0, 0, 0})[0] == 16);  // nothing was changed
+  program.set_tensors({});
+  program.set_tensors({{"d", bytes(one)}});
+  CHECK(run(program, 1, {0, 0, 0, 0})[0] == 17);
+  alignas(4) std::byte odd[9];
+  std::memcpy(odd + 1, one, 8);
+  program.set_tensors({{"d", std::span<const std::byte>(odd).subspan(1)}});  // from any address
+  CHECK(run(program, 1, {0, 0, 0, 0})[0] == 18);
+}
+
 void test_a_set_flag_is_numerical() {
   Program program = program_of(true);
   std::string message;
@@ -163,6 +199,7 @@ void test_threads_are_served_one_after_another() {
       for (int i = 0; i < 500; ++i) {
         const auto x = static_cast<float>(caller * 1000 + i);
         wrong += run(program, 1 + i % 2, {x, x, x, x})[3] != x + 16 + static_cast<float>(i % 2);
+        program.set_tensors({{"d", std::as_bytes(std::span(kFactor))}});
       }
     });
   }
@@ -175,6 +212,7 @@ void test_threads_are_served_one_after_another() {
 int main() {
   test_runs_and_schedules();
   test_refusals();
+  test_tensors_are_replaced_together_or_not_at_all();
   test_a_set_flag_is_numerical();
   test_threads_are_served_one_after_another();
 }

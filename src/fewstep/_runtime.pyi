@@ -1,6 +1,6 @@
 """The compiled runtime."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import os
 from typing import Annotated, Any
 
@@ -51,6 +51,16 @@ class Program:
         """JSON, or nothing."""
 
     @property
+    def adapters(self) -> str:
+        """What of it can be replaced, as docs/plan.md says: JSON, or nothing."""
+
+    @property
+    def tensors(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """
+        Those of the adapters, which set_tensors replaces: name to dtype and shape.
+        """
+
+    @property
     def device(self) -> str: ...
 
     @property
@@ -88,4 +98,9 @@ class Program:
     def set_schedule(self, tau: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], coefficients: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], scales: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> None:
         """
         Replaces the rows of the schedule: float32 tau (rows,), coefficients (rows, 9 or 11), scales (rows, 2).
+        """
+
+    def set_tensors(self, tensors: Mapping[str, Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)]]) -> None:
+        """
+        Replaces tensors of the adapters, each by its bytes: all of them, or none. Runs before see the old ones.
         """

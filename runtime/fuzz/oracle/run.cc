@@ -85,6 +85,12 @@ void run_on_cpu(const Plan& plan) {
   const ArenaGaps gaps(spread.gaps());
   try {
     fewstep::Program program(spread.plan(), fewstep::make_cpu_device(spread.plan(), {.threads = 1}));
+    fewstep::Inputs tensors;
+    for (const std::int32_t index : plan.replaceable) {
+      const fewstep::Weight& weight = spread.plan()->weights[static_cast<std::size_t>(index)];
+      tensors.emplace(weight.name, weight.bytes);
+    }
+    program.set_tensors(tensors);
     if (!plan.schedule) return run(plan, program, 1);
     for (const auto& [steps, first] : plan.schedule->counts) {
       if (steps <= kMostSteps) run(plan, program, steps);

@@ -9,9 +9,15 @@
 
 namespace fewstep {
 
+// Bytes that take the place of a weight's: as many, of its type.
+struct Replacement {
+  std::int32_t weight = -1;
+  std::span<const std::byte> bytes;
+};
+
 // Where a plan runs: its arena, weights and kernels, prepared once.
 //
-// 1. write, run and read follow each other on one thread at a time; Program serialises them.
+// 1. write, replace, run and read follow each other on one thread at a time; Program serialises them.
 // 2. run executes the plan's stages for N steps (1 for a network). It allocates nothing, and throws DeviceError.
 // 3. After Fault::fatal every call throws the same error.
 class Device {
@@ -19,6 +25,7 @@ class Device {
   virtual ~Device() = default;
   virtual void write(std::int32_t value, std::span<const std::byte> data) = 0;  // contiguous, of an input's view
   virtual void prepare() = 0;  // runs the stage "tables", after its inputs were written
+  virtual void replace(std::span<const Replacement> weights) = 0;  // of Plan::replaceable; prepare comes after it
   virtual void run(std::int64_t steps) = 0;
   virtual void read(std::int32_t value, std::span<std::byte> data) = 0;
   virtual std::string describe() const = 0;  // JSON: what it is, what it chose, what it counts

@@ -36,6 +36,19 @@ struct ScheduleTable {
   ScheduleRows tau, coefficients, scales;
 };
 
+// A module's low-rank update, y += up (down x): down (r, I) or (r, KH, KW, I), up (O, r), weights that a caller may
+// replace.
+struct Adapter {
+  std::int32_t down = -1, up = -1;
+};
+
+struct Adapters {
+  std::int64_t rank = 0;                                     // r
+  std::map<std::string, std::vector<std::int64_t>> modules;  // of the network: their weights' shapes (O, I, ...)
+  std::map<std::string, Adapter> targets;                    // of some of them
+  std::string json;                                          // the same as text
+};
+
 // A checked plan (docs/plan.md): every index, view and shape in it is legal, so that what runs it checks nothing again.
 struct Plan {
   std::string device, precision, model, certificate;  // model, certificate: their JSON text, the latter may be empty
@@ -47,8 +60,10 @@ struct Plan {
   std::map<std::string, std::int32_t> inputs, outputs;
   std::optional<ScheduleTable> schedule;  // none for a network
   std::vector<Stage> stages;
-  std::shared_ptr<const void> storage;  // what the weights lie in
-  bool mapped = false;                  // which is a mapped file
+  std::optional<Adapters> adapters;       // none: no weight can be replaced
+  std::vector<std::int32_t> replaceable;  // weights, ascending: the adapters'
+  std::shared_ptr<const void> storage;    // what the weights lie in
+  bool mapped = false;                    // which is a mapped file
 };
 
 // Reads and checks a file: mapped read-only, never copied. Throws PlanError, one line: the place and the cause.

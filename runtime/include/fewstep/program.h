@@ -37,6 +37,10 @@ class Program {
   // Replaces the rows of the schedule: tau (rows), coefficients (rows, 9 or 11), scales (rows, 2).
   void set_schedule(std::span<const float> tau, std::span<const float> coefficients, std::span<const float> scales);
 
+  // Replaces tensors of the plan's adapters, each by its name, with bytes of its type and size: all of them, or none
+  // and std::invalid_argument, for NaN and Inf too. Runs before see the old ones, runs after the new; the rest stay.
+  void set_tensors(const Inputs& tensors);
+
  private:
   std::shared_ptr<const Plan> plan_;
   std::unique_ptr<Device> device_;

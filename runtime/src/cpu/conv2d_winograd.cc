@@ -46,7 +46,8 @@ bool is_by_blocks(const Convolution& conv) {
 class WinogradConv2d final : public Kernel {
  public:
   explicit WinogradConv2d(const Convolution& conv)
-      : gemm_(conv.gemm),
+      : weight_(conv.weight),
+        gemm_(conv.gemm),
         channels_(conv.channels),
         tiles_(count_tiles(conv)),
         block_(std::min(kBlockTiles, tiles_)),
@@ -70,7 +71,7 @@ class WinogradConv2d final : public Kernel {
       }
     }
     conv.finish(epilogue_, {0}, output_tiles, block_, columns);
-    transform_weights(conv);
+    transform_weights();
   }
 
   int phases() const noexcept override { return by_blocks_ ? 1 : 2; }
@@ -79,6 +80,7 @@ class WinogradConv2d final : public Kernel {
     return transformed_.bytes() + weights_.bytes() + products_.bytes() + epilogue_.scratch();
   }
 
+  void repack() noexcept override { transform_weights(); }
   void run(Moment moment, int phase, int thread, int threads) noexcept override {
     if (by_blocks_) return run_blocks(moment, thread, threads);
     if (phase == 0) {
@@ -146,37 +148,33 @@ class WinogradConv2d final : public Kernel {
   }
 
   // G g G^T, where G = [1 0 0; 1/2 1/2 1/2; 1/2 -1/2 1/2; 0 0 1].
-  void transform_weights(const Convolution& conv) {
-    const std::vector<std::int64_t>& strides = conv.weight.value->strides;
-    std::vector<float> whole(static_cast<std::size_t>(kPoints * channels_ * conv.outputs));
-    for (std::int64_t c = 0; c < channels_; ++c) {
-      for (std::int64_t o = 0; o < conv.outputs; ++o) {
-        const float* g = conv.weight.at<float>({}) + o * strides[0] + c * strides[1];
-        double half[4][3];
-        for (int x = 0; x < 3; ++x) {
-          const double a = g[x * strides[3]], b = g[strides[2] + x * strides[3]],
-                       d = g[2 * strides[2] + x * strides[3]];
-          half[0][x] = a, half[1][x] = (a + b + d) / 2, half[2][x] = (a - b + d) / 2, half[3][x] = d;
-        }
-        for (int y = 0; y < 4; ++y) {
-          const double a = half[y][0], b = half[y][1], d = half[y][2];
-          const double row[4] = {a, (a + b + d) / 2, (a - b + d) / 2, d};
-          for (int x = 0; x < 4; ++x) {
-            whole[static_cast<std::size_t>(((y * 4 + x) * channels_ + c) * conv.outputs + o)] =
-                static_cast<float>(row[x]);
-          }
-        }
-      }
-    }
-    std::vector<std::int64_t> rows(static_cast<std::size_t>(channels_));
-    for (std::size_t c = 0; c < rows.size(); ++c) rows[c] = static_cast<std::int64_t>(c) * conv.outputs;
-    for (int point = 0; point < kPoints; ++point) {
-      for (std::int64_t p = 0; p < weights_.count(); ++p) {
-        weights_.pack(point, p, whole.data() + point * channels_ * conv.outputs, rows, 1);
+  void transform_weights() noexcept {
+    for (std::int64_t panel = 0; panel < weights_.count(); ++panel) {
+      for (std::int64_t c = 0; c < channels_; ++c) {
+        for (std::int64_t n = 0; n < weights_[panel].columns; ++n) transform_weight(panel, c, n);
       }
     }
   }
 
+  // Of one channel of the input and a column of a panel.
+  void transform_weight(std::int64_t panel, std::int64_t c, std::int64_t n) noexcept {
+    const std::vector<std::int64_t>& strides = weight_.value->strides;
+    const float* g = weight_.at<float>({}) + (weights_[panel].first + n) * strides[0] + c * strides[1];
+    double half[4][3];
+    for (int x = 0; x < 3; ++x) {
+      const double a = g[x * strides[3]], b = g[strides[2] + x * strides[3]], d = g[2 * strides[2] + x * strides[3]];
+      half[0][x] = a, half[1][x] = (a + b + d) / 2, half[2][x] = (a - b + d) / 2, half[3][x] = d;
+    }
+    for (int y = 0; y < 4; ++y) {
+      const double a = half[y][0], b = half[y][1], d = half[y][2];
+      const double row[4] = {a, (a + b + d) / 2, (a - b + d) / 2, d};
+      for (int x = 0; x < 4; ++x) {
+        weights_.at(y * 4 + x, panel)[c * weights_.width(panel) + n] = static_cast<float>(row[x]);
+      }
+    }
+  }
+
+  const Operand& weight_;
   const Gemm& gemm_;
   std::int64_t channels_, tiles_, block_, pitch_ = 0, thread_floats_ = 0;
   bool by_blocks_;

@@ -41,6 +41,8 @@ class CpuDevice : public Device {
     refuse_faults();
   }
 
+  void replace(std::span<const Replacement> weights) override { stages_.replace(weights, operands_, pool_); }
+
   void run(std::int64_t steps) override {
     stages_.run(steps, pool_);
     refuse_faults();
@@ -62,7 +64,7 @@ class CpuDevice : public Device {
 
   const std::shared_ptr<const Plan> plan_;
   cpu::Pool pool_;
-  const cpu::Operands operands_;
+  cpu::Operands operands_;
   const cpu::Isa isa_;
   const cpu::Stages stages_;
   std::int64_t runs_ = 0;

@@ -40,6 +40,8 @@ class Kernel {
   virtual std::string choice() const { return {}; }           // the algorithm, for people, where there are several
   virtual std::size_t scratch() const noexcept { return 0; }  // bytes of it, packed weights included
   virtual bool alone() const noexcept { return false; }       // so little work that it is one share, called as 0 of 1
+  // Weights have other values now, at the same addresses: those that are packed are packed anew. Not during a run.
+  virtual void repack() noexcept {}
   // Called after a run: what was wrong with the caller's data since the last call, such as an index out of range.
   // A kernel that meets such data goes on without touching memory that is not its own.
   virtual std::string take_fault() { return {}; }

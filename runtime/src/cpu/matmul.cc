@@ -119,6 +119,10 @@ class Matmul final : public Kernel {
   std::string choice() const override { return constant_ ? "packed" : "packed each run"; }
   std::size_t scratch() const noexcept override { return product_.scratch(); }
 
+  void repack() noexcept override {
+    if (constant_) pack({}, 0, 1);
+  }
+
   void run(Moment moment, int phase, int thread, int threads) noexcept override {
     if (!constant_ && phase == 0) return pack(moment, thread, threads);
     product_.run(moment, thread, threads);

@@ -1,5 +1,6 @@
 #include "cpu/operands.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -13,11 +14,16 @@ namespace {
 
 bool is_half(Dtype dtype) noexcept { return dtype == Dtype::f16 || dtype == Dtype::bf16; }
 
-void widen(const Weight& weight, std::byte* to) noexcept {
-  for (std::size_t i = 0; i < weight.bytes.size() / 2; ++i) {
+// Items of a weight as they lie in memory here: halves as floats.
+void copy_items(Dtype dtype, std::span<const std::byte> bytes, std::byte* to) noexcept {
+  if (!is_half(dtype)) {
+    std::memcpy(to, bytes.data(), bytes.size());
+    return;
+  }
+  for (std::size_t i = 0; i < bytes.size() / 2; ++i) {
     std::uint16_t half;
-    std::memcpy(&half, weight.bytes.data() + 2 * i, sizeof half);
-    const float wide = weight.dtype == Dtype::f16 ? of_f16(half) : of_bf16(half);
+    std::memcpy(&half, bytes.data() + 2 * i, sizeof half);
+    const float wide = dtype == Dtype::f16 ? of_f16(half) : of_bf16(half);
     std::memcpy(to + 4 * i, &wide, sizeof wide);
   }
 }
@@ -38,7 +44,7 @@ Operands::Operands(std::shared_ptr<const Plan> plan) : plan_(std::move(plan)), a
       data = arena_.data() + plan_->buffers[static_cast<std::size_t>(value.buffer)].offset;
     } else {
       const auto weight = static_cast<std::size_t>(value.weight);
-      if (places[weight].data == nullptr) places[weight] = place_of(plan_->weights[weight]);
+      if (places[weight].data == nullptr) places[weight] = place_of(value.weight);
       value.dtype = places[weight].dtype;
       data = const_cast<std::byte*>(places[weight].data);  // no operation writes a weight
     }
@@ -46,20 +52,26 @@ Operands::Operands(std::shared_ptr<const Plan> plan) : plan_(std::move(plan)), a
   }
 }
 
-Operands::Place Operands::place_of(const Weight& weight) {
+Operands::Place Operands::place_of(std::int32_t index) {
+  const Weight& weight = plan_->weights[static_cast<std::size_t>(index)];
   const bool half = is_half(weight.dtype);
   const bool aligned = reinterpret_cast<std::uintptr_t>(weight.bytes.data()) % bytes_of(weight.dtype) == 0;
-  if (!half && aligned) return {weight.bytes.data(), weight.dtype};
+  const bool stays = !std::ranges::binary_search(plan_->replaceable, index);
+  if (!half && aligned && stays) return {weight.bytes.data(), weight.dtype};
   const std::size_t bytes = weight.bytes.size() * (half ? 2 : 1);
   const auto& copy = copies_.emplace_back(std::make_unique_for_overwrite<std::byte[]>(bytes));
   weight_bytes_ += bytes;
-  if (half) {
-    widen(weight, copy.get());
-  } else {
-    std::memcpy(copy.get(), weight.bytes.data(), bytes);
-  }
+  copy_items(weight.dtype, weight.bytes, copy.get());
+  if (!stays) replaceable_.emplace(index, copy.get());
   release_pages(*plan_, weight);
   return {copy.get(), half ? Dtype::f32 : weight.dtype};
+}
+
+void Operands::replace(const Replacement& replacement) noexcept {
+  const auto found = replaceable_.find(replacement.weight);
+  if (found == replaceable_.end()) return;  // no value lies in it
+  const Weight& weight = plan_->weights[static_cast<std::size_t>(replacement.weight)];
+  copy_items(weight.dtype, replacement.bytes, found->second);
 }
 
 Operand Operands::operator[](std::int32_t value) const noexcept {

@@ -1,6 +1,8 @@
 #include "cpu/stages.h"
 
+#include <algorithm>
 #include <new>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -18,6 +20,26 @@ std::vector<Operand> resolved(const std::vector<std::int32_t>& values, const Ope
   return result;
 }
 
+// Two rounds of a pool: weights get their values, then kernels pack them; each is one thread's.
+struct Replacing {
+  std::span<const Replacement> weights;
+  Operands& operands;
+  std::vector<Kernel*> kernels;
+  int threads;
+
+  int parts(std::int64_t /*round*/) const noexcept { return threads; }
+  void run(std::int64_t round, int part) const noexcept {
+    const std::size_t count = round == 0 ? weights.size() : kernels.size();
+    for (auto i = static_cast<std::size_t>(part); i < count; i += static_cast<std::size_t>(threads)) {
+      if (round == 0) {
+        operands.replace(weights[i]);
+      } else {
+        kernels[i]->repack();
+      }
+    }
+  }
+};
+
 }  // namespace
 
 Stages::Stages(const Plan& plan, const Operands& operands, const Means& means) {
@@ -34,7 +56,11 @@ Stages::Stages(const Plan& plan, const Operands& operands, const Means& means) {
       }
       for (const std::int32_t value : op.inputs) {
         const std::int32_t weight = value < 0 ? -1 : plan.values[static_cast<std::size_t>(value)].weight;
-        if (weight >= 0) release_pages(plan, plan.weights[static_cast<std::size_t>(weight)]);
+        if (weight < 0) continue;
+        release_pages(plan, plan.weights[static_cast<std::size_t>(weight)]);
+        if (std::ranges::binary_search(plan.replaceable, weight)) {
+          readers_.emplace(weight, &sequence.kernel(sequence.size() - 1));
+        }
       }
     }
     if (stage.name == "tables") tables_.add(sequence, {});
@@ -71,6 +97,15 @@ void Stages::run(const Rounds& rounds, Pool& pool) { pool.run(static_cast<std::i
 void Stages::prepare(Pool& pool) const { run(tables_, pool); }
 
 void Stages::run(std::int64_t steps, Pool& pool) const { run(runs_.at(steps), pool); }
+
+void Stages::replace(std::span<const Replacement> weights, Operands& operands, Pool& pool) const {
+  std::set<Kernel*> found;
+  for (const Replacement& replacement : weights) {
+    const auto [first, last] = readers_.equal_range(replacement.weight);
+    for (auto reader = first; reader != last; ++reader) found.insert(reader->second);
+  }
+  pool.run(2, Replacing{weights, operands, {found.begin(), found.end()}, pool.threads()});
+}
 
 std::string Stages::take_fault() const {
   std::string fault;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "cpu/operands.h"
 #include "cpu/pool.h"
 #include "cpu/sequence.h"
+#include "fewstep/device.h"
 #include "fewstep/plan.h"
 
 namespace fewstep::cpu {
@@ -27,7 +29,9 @@ class Stages {
 
   void prepare(Pool& pool) const;                  // the stage "tables", if there is one
   void run(std::int64_t steps, Pool& pool) const;  // a count of the schedule, or 1
-  std::string take_fault() const;                  // of all kernels: empty, or the op's name and what was wrong
+  // Weights of Plan::replaceable get other values, and the kernels that read them pack them anew.
+  void replace(std::span<const Replacement> weights, Operands& operands, Pool& pool) const;
+  std::string take_fault() const;  // of all kernels: empty, or the op's name and what was wrong
 
   std::size_t scratch() const noexcept;  // bytes
   std::string describe() const;          // JSON: a list of ops
@@ -52,7 +56,8 @@ class Stages {
   std::deque<Sequence> sequences_;  // one for each stage
   std::vector<std::string> names_;  // of stages
   Rounds tables_;
-  std::map<std::int64_t, Rounds> runs_;  // steps -> what runs
+  std::map<std::int64_t, Rounds> runs_;           // steps -> what runs
+  std::multimap<std::int32_t, Kernel*> readers_;  // of each weight that can be replaced
 };
 
 }  // namespace fewstep::cpu

@@ -56,4 +56,9 @@ Addresses::Addresses(Stream& stream, const Plan& plan)
   }
 }
 
+Address Addresses::of_weight(std::int32_t weight) const noexcept {
+  const std::size_t offset = offsets_[static_cast<std::size_t>(weight)];
+  return offset == kUnused ? 0 : weights_.address() + offset;
+}
+
 }  // namespace fewstep::cuda

@@ -23,6 +23,8 @@ class Addresses {
     const Place& place = places_[static_cast<std::size_t>(value)];
     return place.base + static_cast<Address>(moment.row * place.row + moment.step * place.step);
   }
+  // Of a weight of Plan::replaceable; null where no value lies in it.
+  Address of_weight(std::int32_t weight) const noexcept;
   bool moves(std::int32_t value) const noexcept {
     const Place& place = places_[static_cast<std::size_t>(value)];
     return place.row != 0 || place.step != 0;

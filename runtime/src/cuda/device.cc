@@ -6,6 +6,7 @@
 #include "cuda/description.h"
 #include "cuda/exchange.h"
 #include "cuda/runs.h"
+#include "cuda/upload.h"
 
 namespace fewstep::cuda {
 namespace {
@@ -49,6 +50,17 @@ class CudaDevice final : public Device {
       parts_->inputs.arrived();
       prepared_ = true;
       parts_->runs.capture_all();
+    });
+  }
+
+  void replace(std::span<const Replacement> weights) override {
+    guarded([this, weights] {
+      std::vector<Segment> segments;
+      for (const auto& [weight, bytes] : weights) {
+        if (const Address target = parts_->addresses.of_weight(weight); target != 0)
+          segments.push_back({target, bytes});
+      }
+      upload(parts_->stream, segments);
     });
   }
 

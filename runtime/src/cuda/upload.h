@@ -13,8 +13,8 @@ struct Segment {
   std::span<const std::byte> source;
 };
 
-// Copies from memory that the device cannot reach, through two pinned chunks: one is filled while the other is on its
-// way. Returns when all has arrived.
+// Copies from memory that the device cannot reach, through pinned memory: pieces are on their way while the next are
+// put there. Returns when all has arrived.
 void upload(Stream& stream, const std::vector<Segment>& segments);
 
 }  // namespace fewstep::cuda

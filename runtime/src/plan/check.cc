@@ -9,6 +9,7 @@ void check_plan(const Draft& draft) {
   check_ops(plan);
   check_reads(plan);
   check_lifetimes(plan);
+  check_adapters(plan);
   check_launches(plan);
   check_weights(draft);
 }

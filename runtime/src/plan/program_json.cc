@@ -4,6 +4,7 @@
 #include <charconv>
 #include <limits>
 
+#include "plan/adapters_json.h"
 #include "plan/json.h"
 #include "plan/op_json.h"
 #include "plan/utf8.h"
@@ -209,6 +210,11 @@ Draft read_program(std::string_view document, std::vector<Weight> tensors) {
   plan.outputs = read_names(Place(place, "outputs"), fields.take("outputs"), plan);
   if (const Json* schedule = fields.take_if("schedule")) {
     plan.schedule = read_schedule(Place(place, "schedule"), *schedule, plan);
+  }
+  if (const Json* adapters = fields.take_if("adapters")) {
+    plan.adapters = read_adapters(Place(place, "adapters"), *adapters, plan);
+    plan.adapters->json = source(*adapters);
+    plan.replaceable = weights_of(*plan.adapters);
   }
   plan.stages = read_stages(Place(place, "stages"), fields.take("stages"), plan);
   static_cast<void>(array(Place(place, "passes"), fields.take("passes"), 1024));
