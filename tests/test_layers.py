@@ -28,6 +28,7 @@ FACES = {
     "profile",
     "evaluation",
     "compilation",
+    "plan_loras",
     "published",
     "verification",
 }

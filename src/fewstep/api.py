@@ -48,7 +48,7 @@ def load(
     certificate, which `fewstep verify` writes, says that its latents are this near the bundle's, relative to their rms.
     dtype: of a checkpoint, "fp32", "fp16" or "bf16". checkpoint: how one is opened, by name: family,
     distilled_steps, size (height, width), variant, denoiser, loras, config, offline, tile; docs/families.md says
-    what they are.
+    what they are. loras is of a plan too that was compiled with --lora-rank.
 
     Raises UnknownModelError, BundleError for a damaged bundle, PlanError for a damaged plan and InputError for a
     damaged checkpoint, MissingDependencyError for a device onnxruntime was not built for, BackendError for one that
@@ -61,10 +61,13 @@ def load(
         raise refuse("options", f"some of {', '.join(CHECKPOINT_OPTIONS)}", unknown)
     if is_checkpoint(model):
         return _load_checkpoint(str(model), backend, device, max_error, dtype, checkpoint)
+    if is_plan(model) and checkpoint.keys() <= {"loras"} and dtype is None:
+        pipe = _load_plan(Path(model), backend, device, threads, max_error)
+        if loras := checkpoint.get("loras"):
+            pipe.set_loras(loras)
+        return pipe
     if given := [name for name, value in {"dtype": dtype, **checkpoint}.items() if value is not None]:
         raise InputError(f"{given[0]}: expected with a checkpoint alone, got {short(str(model))}")
-    if is_plan(model):
-        return _load_plan(Path(model), backend, device, threads, max_error)
     if max_error is not None:
         raise InputError(f"max_error: expected with a plan alone, got {short(str(model))}")
     if backend == "torch":
@@ -136,13 +139,15 @@ def _load_plan(path: Path, backend: str, device: str, threads: int | None, max_e
     from fewstep.engine.pipeline import Pipeline
     from fewstep.engine.plan_model import check_certificate
     from fewstep.engine.text import Texts
+    from fewstep.plan_loras import PlanLoras
 
     native = NativeBackend(path, device=device, threads=threads)
     if max_error is not None:
         check_certificate(native.program.certificate, max_error, short(str(path)))
     specs = native.model.texts
     files = {spec.tokenizer: native.program.file(spec.tokenizer) for spec in specs}
-    return Pipeline(native.model, native, Texts(specs, files) if specs else None)
+    loras = PlanLoras(native.program) if native.program.adapters else None
+    return Pipeline(native.model, native, Texts(specs, files) if specs else None, loras)
 
 
 def shipped_models() -> dict[str, Path]:

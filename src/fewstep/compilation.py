@@ -13,7 +13,7 @@ from fewstep.api import is_checkpoint, open_model
 from fewstep.engine.bundle import Bundle
 from fewstep.engine.checks import choice, refuse, whole
 from fewstep.errors import InputError, OutputError
-from fewstep.export.lower.generation import compile_bundle
+from fewstep.export.lower.generation import Lora, compile_bundle
 from fewstep.export.lower.plan_file import write_plan
 from fewstep.export.lower.text import target_name
 from fewstep.export.lower.weights import Weight
@@ -21,6 +21,7 @@ from fewstep.export.lower.weights import Weight
 PRECISIONS = ("float32", "float16", "bfloat16")
 MAX_BATCH = 1024
 PTX_ARCH = 80
+MAX_LORA_RANK = 1024
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ def compile_plan(
     steps: Sequence[int] = (),
     batch: int = 1,
     precision: str = "float32",
+    lora_rank: int | None = None,
+    lora_targets: str | Path = "all",
     overwrite: bool = False,
     processes: int | None = None,
     progress: Callable[[str], None] | None = None,
@@ -50,7 +53,9 @@ def compile_plan(
     model: as fewstep.load takes it. architectures: of the GPU, 90 for sm_90. ptx: whether it also holds PTX of sm_80,
     which the driver compiles for later ones. matmul: triton, or on a GPU cublaslt for the plain products that it
     takes. steps: of those the model was distilled for, none for all. batch: images of one run. precision: of weights
-    and, on a GPU, of what lies between operations. processes: how many compile kernels at a time, one a core unless
+    and, on a GPU, of what lies between operations. lora_rank: leaves updates of this rank open, for set_loras of what
+    fewstep.load makes of the plan. lora_targets: which of the denoiser's modules have one: all, attention, or those
+    of a LoRA file. processes: how many compile kernels at a time, one a core unless
     given; they are spawned, so a script calls this from under `if __name__ == "__main__"`. progress: told what is being
     done. checkpoint: how a published one is opened, as fewstep.load takes it; such a one is exported first.
 
@@ -68,6 +73,11 @@ def compile_plan(
         _check_architectures(architectures)
     if os.path.lexists(path) and not overwrite:
         raise OutputError(f"{path}: is there already; choose another name, or replace it with --force")
+    lora = None
+    if lora_rank is not None:
+        from fewstep.export.lora.open_targets import OpenTargets
+
+        lora = Lora(whole("lora_rank", lora_rank, 1, MAX_LORA_RANK), OpenTargets(lora_targets))
     tell = progress or _silent
     bundle = _bundle(model, Path(path), precision, checkpoint, tell)
     target: dict[str, Any] = {"device": device}
@@ -85,6 +95,7 @@ def compile_plan(
         processes=processes,
         progress=tell,
         matmul=matmul,
+        lora=lora,
     )
     tell("writing")
     write_plan(path, program, {**weights, **_carried(bundle)})

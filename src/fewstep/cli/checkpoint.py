@@ -22,9 +22,10 @@ def add_options(parser: Parser) -> None:
 
 def given_options(args: argparse.Namespace) -> dict[str, Any]:
     """For fewstep.load and export.from_checkpoint.Wanted; raises InputError with a model that is no checkpoint."""
-    from fewstep.api import CHECKPOINT_OPTIONS, is_checkpoint
+    from fewstep.api import CHECKPOINT_OPTIONS, is_checkpoint, is_plan
 
     given = {name: getattr(args, name) for name in CHECKPOINT_OPTIONS if getattr(args, name) is not None}
-    if given and not is_checkpoint(args.model):
-        raise InputError(f"{next(iter(given))}: expected with a published checkpoint alone, got {args.model[:200]!r}")
+    closed = [name for name in given if name != "loras" or not is_plan(args.model)]
+    if closed and not is_checkpoint(args.model):
+        raise InputError(f"{closed[0]}: expected with a published checkpoint alone, got {args.model[:200]!r}")
     return given

@@ -40,6 +40,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[Parser]") -> None:
     parser.add_argument(
         "--dtype", choices=tuple(DTYPES), default="fp32", metavar="DTYPE", help="fp32, fp16, bf16 (fp32)"
     )
+    parser.add_argument(
+        "--lora-rank", type=integer, metavar="R", help="leave updates of rank R open for LoRAs of the loaded plan"
+    )
+    parser.add_argument(
+        "--lora-targets", metavar="WHICH", help="modules that have one: all, attention, or a LoRA file's (all)"
+    )
     parser.add_argument("--force", action="store_true", help="replace a plan that is there already")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     add_options(parser)
@@ -58,6 +64,10 @@ def run(args: argparse.Namespace) -> int:
     for name, given in (("sm", args.sm is not None), ("ptx", args.ptx), ("matmul", args.matmul is not None)):
         if given and args.device == "cpu":
             raise InputError(f"{name}: expected with --device cuda alone")
+    if args.lora_targets is not None and args.lora_rank is None:
+        raise InputError("lora_targets: expected with --lora-rank alone")
+    needed = ("torch",) if args.lora_rank is not None else ()
+    require("fewstep compile --lora-rank", *needed)
     plan = compile_plan(
         args.model,
         Path(args.output),
@@ -68,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
         steps=whole_numbers("steps", args.steps),
         batch=args.batch,
         precision=DTYPES[args.dtype],
+        lora_rank=args.lora_rank,
+        lora_targets=args.lora_targets or "all",
         overwrite=args.force,
         progress=_progress if sys.stderr.isatty() else None,
         **given_options(args),

@@ -47,6 +47,12 @@ class Backend(Protocol):
     def run(self, job: Job, progress: Progress | None = None) -> tuple[Images, Timings]: ...
 
 
+class Loras(Protocol):
+    """The LoRAs of a loaded model."""
+
+    def set(self, loras: Sequence[tuple[str, float]]) -> None: ...
+
+
 @dataclass(frozen=True)
 class Pipeline:
     """Made by fewstep.load.
@@ -58,6 +64,7 @@ class Pipeline:
     manifest: Contract
     backend: Backend
     texts: Texts | None = None
+    loras: Loras | None = None
     _process: int = field(default_factory=os.getpid, init=False, repr=False, compare=False)
 
     def __call__(
@@ -134,6 +141,20 @@ class Pipeline:
             request.seeds_to,
             request.mix,
         )
+
+    def set_loras(self, loras: Sequence[tuple[str, float]]) -> None:
+        """Of a plan compiled with --lora-rank: LoRA files, each with its strength, in the place of those before.
+
+        None of them: the model as it was compiled. All or nothing: raises InputError, and changes nothing, for a file
+        that does not fit. Pictures that are being made end with the LoRAs they began with.
+        """
+        if self.loras is None:
+            raise InputError(
+                f"set_loras: expected a plan that leaves updates open, got a model that {self.backend.name} runs; "
+                "compile one with `fewstep compile MODEL -o FILE.fsp --lora-rank 64`, or give a checkpoint its LoRAs "
+                "when it is loaded"
+            )
+        self.loras.set(loras)
 
     def __reduce__(self) -> NoReturn:
         raise InputError(

@@ -11,6 +11,7 @@ from onnxscript.rewriter.rules import common
 from torch import Tensor
 
 ROUNDS = 3
+TRANSPOSED = ".transposed"  # ends the name of a weight that lies the other way round
 # By PyTorch where they are constant: numpy's are off by an ulp, which a time of 999 makes an angle's ten-thousandth.
 CURVES: Mapping[str, Callable[..., Tensor]] = {"Exp": torch.exp, "Pow": torch.pow, "Sin": torch.sin, "Cos": torch.cos}
 # onnxscript's own, in its order, without those for x + 0, x - 0, x * 1 and x / 1: they take a number within 1e-8 of 0
@@ -59,6 +60,7 @@ RULES = (
 def tidy(model: ir.Model) -> None:
     """Constants folded, shapes and casts without effect gone, opset 23's operations formed; in place."""
     passes.InlinePass()(model)
+    _name_transposed(model.graph)
     for _ in range(ROUNDS):
         optimizer.fold_constants_ir(model, onnx_shape_inference=True, should_fold=_is_no_curve)
         _fold_curves(model.graph)
@@ -73,6 +75,14 @@ def tidy(model: ir.Model) -> None:
     passes.OutputFixPass()(model)
     passes.NameFixPass()(model)
     onnx_fusions.fuse(model)
+
+
+def _name_transposed(graph: ir.Graph) -> None:
+    """A weight that is folded the other way round keeps the module's name, by which a LoRA finds it."""
+    for node in graph:
+        weight = node.inputs[0] if node.op_type == "Transpose" and not node.domain else None
+        if weight is not None and weight.is_initializer() and list(node.attributes.get_ints("perm", [])) == [1, 0]:
+            node.outputs[0].name = f"{weight.name}{TRANSPOSED}"
 
 
 def _is_no_curve(node: ir.Node) -> bool | None:

@@ -1,7 +1,7 @@
 """A bundle as a program: its network in stages, the sampler around the loop, the picture at the end."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import onnx_ir as ir
@@ -11,6 +11,7 @@ from fewstep.engine.bundle_manifest import DECODER, DENOISER, ENCODE_PROMPT, STE
 from fewstep.engine.reading.interface import input_names
 from fewstep.engine.table import Schedule
 from fewstep.errors import LoweringError
+from fewstep.export.lower.adapters import Adapters, modules_of
 from fewstep.export.lower.assemble import Header, ScheduleViews, assemble
 from fewstep.export.lower.component import open_component
 from fewstep.export.lower.crossing import MODULATION, PROMPT, TIMES, Crossing, moved, share_storage
@@ -29,7 +30,16 @@ from fewstep.export.staging.binding import Binding
 from fewstep.export.staging.stage import stage
 
 CPU: Mapping[str, Any] = {"device": "cpu"}
+Shape = tuple[int, ...]
 REQUESTED = {"int64": "i64", "float32": "f32"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Lora:
+    """Updates that the plan leaves open. rank: of each. targets: those of the denoiser's modules that have one."""
+
+    rank: int
+    targets: Callable[[Mapping[str, Shape]], Collection[str]]
 
 
 def compile_bundle(
@@ -42,22 +52,29 @@ def compile_bundle(
     processes: int | None = None,
     progress: Callable[[str], None] = lambda what: None,
     matmul: str = "triton",
+    lora: Lora | None = None,
 ) -> tuple[Program, Weights]:
     """The program of a generation and the weights it names, for plan_file.write_plan.
 
     steps: those of the contract's step counts that it serves, by default all; batch: images of one run; processes: how
     many compile kernels at a time, one a core unless given; progress: told how far they are; matmul: who makes plain
-    products on a GPU, triton or cublaslt. Raises ContractError for a setting the model has not, LoweringError for a
-    network no plan can hold.
+    products on a GPU, triton or cublaslt; lora: what updates are left open. Raises ContractError for a setting the
+    model has not, LoweringError for a network no plan can hold, InputError for updates that the model has not.
     """
     tables = contract_tables(bundle.manifest, steps)
-    program, weights = _Generation(bundle, tables, batch, precision, target).compile()
+    program, weights = _Generation(bundle, tables, batch, precision, target, lora).compile()
     return placed(program, weights, processes, progress, matmul)
 
 
 class _Generation:
     def __init__(
-        self, bundle: Bundle, tables: Mapping[int, Schedule], batch: int, precision: str, target: Mapping[str, Any]
+        self,
+        bundle: Bundle,
+        tables: Mapping[int, Schedule],
+        batch: int,
+        precision: str,
+        target: Mapping[str, Any],
+        lora: Lora | None,
     ) -> None:
         self.bundle, self.manifest, self.tables, self.batch = bundle, bundle.manifest, tables, batch
         self.precision, self.target = precision, target
@@ -71,12 +88,17 @@ class _Generation:
         self.schedule = self._schedule()
         self.seeds = new_view("i64", (batch,))
         self.inputs = {"seeds": self.seeds}
+        self.lora, self.adapters = lora, Adapters({}, (), 1, self.file)
 
     def compile(self) -> tuple[Program, Weights]:
         component = self.manifest.components[DENOISER]
         state, time, *prompt = (spec.name for spec in component.inputs)
         bindings = {state: Binding.STATE, time: Binding.TIME, **dict.fromkeys(prompt, Binding.PROMPT)}
-        parts = move_offsets(stage(open_component(self.bundle, DENOISER), bindings))
+        network = open_component(self.bundle, DENOISER)
+        if self.lora is not None:
+            modules = modules_of(network.graph)
+            self.adapters = Adapters(modules, self.lora.targets(modules), self.lora.rank, self.file)
+        parts = move_offsets(stage(network, bindings))
         self.crossings[time] = Crossing(TIMES, self.schedule.views["tau"][0])
         encoded = self._encoded()
         for name, rows, before in ((TIMES, self.rows, ()), (PROMPT, self.batch, encoded)):
@@ -90,6 +112,8 @@ class _Generation:
         self.passes.append({"pass": "precision", "kept float32": sorted(set(self.file.wide))})
         header = Header(self.target, self.precision, self._model(), self.batch, self.passes)
         program = assemble(header, self.stages, self.inputs, outputs, self.schedule)
+        if self.lora is not None:
+            program = dataclasses.replace(program, adapters=self.adapters.described())
         return program, self.file.weights
 
     def _schedule(self) -> ScheduleViews:
@@ -100,8 +124,9 @@ class _Generation:
         return ScheduleViews(self.first, self.rows, views)
 
     def _lower(self, name: str, part: ir.Model, size: int, inputs: Mapping[str, View], steps: int = 0) -> Lowered:
+        part, factors = self.adapters.add(part, self.types[name].weights)
         fused, reports = fuse(part, {"B": size})
-        lowered = lower_network(fused.graph, inputs, self.file, self.types[name])
+        lowered = lower_network(fused.graph, {**inputs, **factors}, self.file, self.types[name])
         self.passes += pass_reports({"stage": name, **({"steps": steps} if steps else {})}, reports, lowered)
         return lowered
 

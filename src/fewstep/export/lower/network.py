@@ -49,6 +49,7 @@ class _Lowering:
         self._layout = Layout(self._maps, readers_of(self._maps.values()))
         self._leaving, self._angles = _left_by(graph), angles(graph)
         self._cast: dict[View, View] = {}
+        self._replaced = {view.storage.weight for view in inputs.values()}  # weights whose values may change
         self._views = {
             value: inputs[str(value.name)]
             if value.name in inputs
@@ -117,7 +118,7 @@ class _Lowering:
         return target
 
     def _reshaped_weight(self, source: View, output: ir.Value) -> View:
-        assert source.storage.weight is not None
+        assert source.storage.weight is not None and source.storage.weight not in self._replaced
         weight = self._file.weights[source.storage.weight]
         moved = weight.seen(source.shape, source.strides, source.offset, shape_of(output))
         return self._stored(f"{output.name}", moved)

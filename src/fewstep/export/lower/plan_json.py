@@ -18,12 +18,13 @@ MAX_COUNT = 1 << 20
 MAX_RANK = 8
 MAX_SIZE = 1 << 48
 MAX_NAME = 512
+OPTIONAL = ("schedule", "adapters", "certificate")
 
 
 def program_json(program: Program, digests: Mapping[str, str]) -> str:
     """digests: tensor name -> SHA-256, of every tensor that the file will hold."""
     plain = {field.name: getattr(program, field.name) for field in fields(program)}
-    optional = {key: plain.pop(key) for key in ("schedule", "certificate")}
+    optional = {key: plain.pop(key) for key in OPTIONAL}
     on_gpu = program.target["device"] == "cuda"
     document = {
         "format": FORMAT,
@@ -69,7 +70,7 @@ def parse_program(data: bytes, where: str) -> tuple[Program, dict[str, str]]:
     digests = document.take("digests", _strings)
     optional = {
         key: document.take(key, json_object)
-        for key in ("schedule", "certificate")
+        for key in OPTIONAL
         if key in document.keys()  # noqa: SIM118
     }
     program = Program(

@@ -59,4 +59,5 @@ class Program:
     stages: Sequence[Stage]
     schedule: Mapping[str, Any] | None = None
     passes: Sequence[Mapping[str, Any]] = ()
+    adapters: Mapping[str, Any] | None = None
     certificate: Mapping[str, Any] | None = None

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fewstep.errors import LoweringError
 from fewstep.export.lower.cuda.convolution import is_depthwise, is_folded
 from fewstep.export.lower.cuda.operands import Numbers
 from fewstep.export.lower.program import Op, Program, Stage, Value
@@ -26,7 +27,9 @@ class Arranged:
 
 def arrange(program: Program, weights: Mapping[str, Weight]) -> Arranged:
     """Programs that are arranged already come back as they are."""
-    work = _Arrangement(Numbers.of(program), dict(weights))
+    targets = (program.adapters or {}).get("targets", {})
+    replaced = {tensor for factors in targets.values() for tensor in factors.values()}
+    work = _Arrangement(Numbers.of(program), dict(weights), replaced)
     stages = [Stage(stage.name, tuple(map(work.op, stage.ops)), stage.steps) for stage in program.stages]
     program = replace(program, stages=stages, values=work.numbers.values)
     named = _named(program) | {value.weight for value in work.folded.values()}
@@ -40,8 +43,9 @@ def _named(program: Program) -> set[str | None]:
 
 
 class _Arrangement:
-    def __init__(self, numbers: Numbers, weights: dict[str, Weight]) -> None:
-        self.numbers, self.weights = numbers, weights
+    def __init__(self, numbers: Numbers, weights: dict[str, Weight], fixed: set[str]) -> None:
+        """fixed: weights that stay as they are, since others take their place later."""
+        self.numbers, self.weights, self.fixed = numbers, weights, fixed
         self.folded: dict[int, Value] = {}
         self.replaced: set[str] = set()
         self._made: dict[Value, Value] = {}
@@ -94,6 +98,8 @@ class _Arrangement:
         self.folded[index] = self._made[value]
 
     def _add(self, value: Value, weight: Weight, *, keep: bool = False) -> str:
+        if value.weight in self.fixed:
+            raise LoweringError(f"{value.weight}: no kernel reads it as it lies; leave its module out of the targets")
         if not keep:
             self.replaced.add(str(value.weight))
         name = base = f"{value.weight}.{'folded' if keep else 'rows'}"
