@@ -249,10 +249,12 @@ def _initial_state(op: Op, inputs: Inputs, step: int) -> list[Array]:
 
 def _sampler_step(op: Op, inputs: Inputs, step: int) -> list[Array]:
     x, m, row, seeds, m2, history = _optional(inputs, 6)
-    assert m2 is None
-    a, b, c, p, q, d, e, r, s = row
-    y = np.clip(p * x + q * m, -r, r)
-    out = a * x + b * m
+    a, b, c, p, q, d, e, r, s, *guided = row
+    predicted, clean = b * m, p * x + q * m
+    if m2 is not None:
+        predicted, clean = predicted + guided[0] * m2, clean + guided[1] * m2
+    y = np.clip(clean, -r, r)
+    out = a * x + predicted
     out = out + d * y if d else out
     out = out + e * history if e else out
     out = out + c * _noise(seeds, step + 1, x.shape) if c else out

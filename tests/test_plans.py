@@ -115,7 +115,6 @@ def test_compile_and_inspect(tmp_path: Path, capsys: pytest.CaptureFixture[str])
             "architectures: expected each once, got [90, 90]",
         ),
         (["compile", "toons16", "-o", "{new}", "-b", "0"], 2, "batch: expected an integer from 1 to 1024, got 0"),
-        (["compile", "toons16-teacher", "-o", "{new}"], 2, "guid"),
         (["generate", "-m", "{new}"], 2, "there is no plan"),
         (["generate", "-m", "{plan}", "--device", "cuda"], 1, "compiled for cpu, got device cuda"),
         (["generate", "-m", "{plan}", "--backend", "onnxruntime"], 2, "backend: onnxruntime runs no plans, got"),

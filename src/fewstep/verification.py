@@ -91,7 +91,7 @@ def verify(
     for steps in sorted(native.program.counts):
         table = contract_schedule(source.manifest, steps)
         if not isinstance(table, Schedule):
-            raise ContractError(f"{source.manifest.name} uses guidance, which plans do not")
+            raise ContractError(f"{source.manifest.name} is guided; expected a model whose network runs once a step")
         made = native.generate(range(count), {LABELS: rows}, steps)
         for name, network in networks.items():
             errors[name][steps] = compare(made, _generate(source, network, table, count))

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from run_program import Machine
+from small_bundle import write_bundle
 
+import fewstep
 from fewstep._runtime import Program as Native
 from fewstep.api import open_model
+from fewstep.compilation import compile_plan
 from fewstep.engine.backends.onnxruntime import OnnxRuntimeBackend
 from fewstep.engine.bundle import Bundle
 from fewstep.engine.job import Job
@@ -109,3 +112,16 @@ def test_settings_the_model_has_not_are_refused(bundle: Bundle) -> None:
     for steps in ([3], [], [1, 5]):
         with pytest.raises(ContractError, match="steps"):
             compile_bundle(bundle, steps=steps)
+
+
+def test_a_guided_model_is_onnxruntimes_and_holds_its_guidance(tmp_path: Path) -> None:
+    told = {"name": "trigflow", "default_steps": 2, "guidance": 2.0, "steps": {"2": {"times": [1.5, 0.9]}}}
+    guided = write_bundle(tmp_path / "guided", schedule=told)
+    compile_plan(guided, tmp_path / "guided.fsp", batch=2)
+    plan, onnx = fewstep.load(tmp_path / "guided.fsp"), fewstep.load(guided, device="cpu")
+    found, expected = (pipe(n=3, seed=5).images.astype(int) for pipe in (plan, onnx))
+    assert np.abs(found - expected).max() <= 1
+    others = onnx(n=3, seed=5, guidance=1, force=True).images
+    assert np.abs(others - expected).max() > 8
+    with pytest.raises(ContractError, match="a plan holds its guidance, 2; load the bundle to give it another"):
+        plan(guidance=1, force=True)

@@ -19,6 +19,7 @@ from fewstep.engine.device import DEVICES, MAX_THREADS
 from fewstep.engine.image import Images
 from fewstep.engine.job import Job
 from fewstep.engine.plan_model import PlanModel, read_model
+from fewstep.engine.table import GuidedSchedule
 from fewstep.engine.timings import Timings
 from fewstep.errors import ContractError
 
@@ -53,6 +54,9 @@ class NativeBackend:
             raise ContractError("a plan makes its own noise; load the bundle to give it another")
         if job.start.latents is not None:
             raise _begins_with_noise()
+        if isinstance(job.schedule, GuidedSchedule) and (job.schedule.guidance != self.model.schedule.guidance).any():
+            told = self.model.schedule.guidance
+            raise ContractError(f"a plan holds its guidance, {told:g}; load the bundle to give it another")
         start = time.perf_counter()
         images = self._run(job.seeds, job.inputs, len(job.table), ("images",), progress)["images"]
         return images, Timings(load=self.load_ms, denoise=((time.perf_counter() - start) * 1e3,))

@@ -7,15 +7,15 @@ from typing import Any
 import onnx_ir as ir
 
 from fewstep.engine.bundle import Bundle
-from fewstep.engine.bundle_manifest import DECODER, DENOISER, ENCODE_PROMPT, STEP, LatentSpec, Manifest
+from fewstep.engine.bundle_manifest import DECODER, DENOISER, ENCODE_PROMPT, NULL, STEP, LatentSpec, Manifest
 from fewstep.engine.reading.interface import input_names
-from fewstep.engine.table import Schedule
+from fewstep.engine.table import GuidedSchedule
 from fewstep.errors import LoweringError
 from fewstep.export.lower.adapters import Adapters, modules_of
 from fewstep.export.lower.assemble import Header, ScheduleViews, assemble
 from fewstep.export.lower.component import open_component
 from fewstep.export.lower.crossing import MODULATION, PROMPT, TIMES, Crossing, moved, share_storage
-from fewstep.export.lower.draft import Draft, DraftStage
+from fewstep.export.lower.draft import Draft, DraftStage, copy
 from fewstep.export.lower.fuse import fuse
 from fewstep.export.lower.network import Lowered, lower_network
 from fewstep.export.lower.offsets import move_offsets
@@ -23,7 +23,7 @@ from fewstep.export.lower.pass_reports import pass_reports
 from fewstep.export.lower.placed import Weights, placed
 from fewstep.export.lower.precision import FINISH, stage_types
 from fewstep.export.lower.program import Program
-from fewstep.export.lower.schedule_rows import contract_tables, first_rows, schedule_rows
+from fewstep.export.lower.schedule_rows import Tables, contract_tables, first_rows, plain, schedule_rows
 from fewstep.export.lower.views import View, new_view, row_major
 from fewstep.export.lower.weights import Weight, WeightFile
 from fewstep.export.staging.binding import Binding
@@ -70,7 +70,7 @@ class _Generation:
     def __init__(
         self,
         bundle: Bundle,
-        tables: Mapping[int, Schedule],
+        tables: Tables,
         batch: int,
         precision: str,
         target: Mapping[str, Any],
@@ -78,6 +78,9 @@ class _Generation:
     ) -> None:
         self.bundle, self.manifest, self.tables, self.batch = bundle, bundle.manifest, tables, batch
         self.precision, self.target = precision, target
+        is_guided = any(isinstance(table, GuidedSchedule) for table in tables.values())
+        self.prefixes = (NULL, "") if is_guided else ("",)  # of the names of inputs, for each call of a step
+        self.called = batch * len(self.prefixes)  # rows of the network's batch
         self.types = stage_types(precision, target["device"])
         self.file = WeightFile()
         self.first = first_rows(tables)
@@ -101,7 +104,7 @@ class _Generation:
         parts = move_offsets(stage(network, bindings))
         self.crossings[time] = Crossing(TIMES, self.schedule.views["tau"][0])
         encoded = self._encoded()
-        for name, rows, before in ((TIMES, self.rows, ()), (PROMPT, self.batch, encoded)):
+        for name, rows, before in ((TIMES, self.rows, ()), (PROMPT, self.called, encoded)):
             if name in parts:
                 self._early(name, parts[name], rows, before)
             elif before:
@@ -133,17 +136,28 @@ class _Generation:
     def _encoded(self) -> tuple[Draft, ...]:
         """What is made of the request before the denoiser's own stages; the conditions are crossings then."""
         known = {name: label for label, name in input_names(self.manifest).items()}
+        copies: list[Draft] = []
         for spec in self.manifest.requested:
-            shape = (self.batch, *(int(size) for size in spec.shape[1:]))
-            view = self.inputs[known[spec.name]] = new_view(REQUESTED[spec.dtype], shape)
-            self.crossings[spec.name] = Crossing(PROMPT, view)
+            shape = tuple(int(size) for size in spec.shape[1:])
+            rows = new_view(REQUESTED[spec.dtype], (self.called, *shape))
+            for prefix, part in zip(self.prefixes, self._parts(rows), strict=True):
+                name = prefix + known[spec.name]
+                self.inputs[name] = rows if part is rows else new_view(rows.type, part.shape)
+                copies += [] if part is rows else [copy(f"{name}.rows", self.inputs[name], part)]
+            self.crossings[spec.name] = Crossing(PROMPT, rows)
         if ENCODE_PROMPT not in self.manifest.components:
-            return ()
-        part = open_component(self.bundle, ENCODE_PROMPT)
-        inputs = {str(value.name): self.crossings[str(value.name)].view for value in part.graph.inputs}
-        lowered = self._lower(PROMPT, part, self.batch, inputs)
+            return tuple(copies)
+        encoder = open_component(self.bundle, ENCODE_PROMPT)
+        inputs = {str(value.name): self.crossings[str(value.name)].view for value in encoder.graph.inputs}
+        lowered = self._lower(PROMPT, encoder, self.called, inputs)
         self.crossings |= {name: Crossing(PROMPT, view) for name, view in lowered.outputs.items()}
-        return lowered.ops
+        return (*copies, *lowered.ops)
+
+    def _parts(self, view: View) -> list[View]:
+        """The images of each call, of all that a step makes."""
+        if len(self.prefixes) == 1:
+            return [view]
+        return [view.sliced(0, first, self.batch) for first in range(0, self.called, self.batch)]
 
     def _early(self, name: str, part: ir.Model, rows: int, before: tuple[Draft, ...]) -> None:
         """A stage of the times alone or of the prompt alone."""
@@ -159,9 +173,9 @@ class _Generation:
             inputs, copies = dict[str, View](), list[Draft]()
             for value in part.graph.inputs:
                 name = str(value.name)
-                inputs[name], needed = self.crossings[name].in_modulation(name, self.batch, N, self.first[N])
+                inputs[name], needed = self.crossings[name].in_modulation(name, self.called, N, self.first[N])
                 copies += needed
-            lowered = self._lower(MODULATION, part, N * self.batch, inputs, N)
+            lowered = self._lower(MODULATION, part, N * self.called, inputs, N)
             made[N] = ([*copies, *lowered.ops], lowered.outputs)
         shared = share_storage({N: outputs for N, (_, outputs) in made.items()})
         for N, (ops, _) in made.items():
@@ -172,26 +186,28 @@ class _Generation:
     def _loop(self, part: ir.Model, state: str) -> dict[str, View]:
         """The stages start, step and finish; returns the program's outputs."""
         seen = {str(value.name) for value in part.graph.inputs} - {state}
-        inputs = {name: self.crossings[name].in_step(self.batch) for name in seen}
-        lowered = self._lower(STEP, part, self.batch, inputs)
-        u, (m,) = lowered.inputs[state], lowered.outputs.values()
+        inputs = {name: self.crossings[name].in_step(self.called) for name in seen}
+        lowered = self._lower(STEP, part, self.called, inputs)
+        u, *others = self._parts(lowered.inputs[state])
+        m, *guided = self._parts(*lowered.outputs.values())
+        again = tuple(copy("again", u, other) for other in others)
         x, flag = _like(u), new_view("i32", (self.batch,))
         scales, row = self._row("scales"), self._row("coefficients")
         clear = Draft("map", "flag", (), (flag,), {"code": [["const", 0.0]]})
         begin = Draft("initial_state", "noise", (self.seeds, scales), (x, u))
-        update = Draft("sampler_step", "sampler", (x, m, row, self.seeds), (x, u, flag))
-        if any(table.e.any() for table in self.tables.values()):
-            history = _like(u)
+        update = Draft("sampler_step", "sampler", (x, m, row, self.seeds, *guided), (x, u, flag))
+        if any(plain(table).e.any() for table in self.tables.values()):
+            history, second = _like(u), guided[0] if guided else None
             update = dataclasses.replace(
-                update, inputs=(*update.inputs, None, history), outputs=(*update.outputs, history)
+                update, inputs=(x, m, row, self.seeds, second, history), outputs=(*update.outputs, history)
             )
         image, size = self.manifest.image, self.batch
         images = new_view("u8", (size, image.height, image.width, image.channels))
         decoder, pixels = self._decoded(u)
         finish = Draft("to_uint8", "images", (pixels,), (images,), self._grey_levels())
         self.stages += [
-            DraftStage("start", (clear, begin)),
-            DraftStage(STEP, (*lowered.ops, update)),
+            DraftStage("start", (clear, begin, *again)),
+            DraftStage(STEP, (*lowered.ops, update, *again)),
             DraftStage(FINISH, (*decoder, finish)),
         ]
         return {"images": images, "flag": flag, "latents": u}
