@@ -24,6 +24,9 @@ HUB: dict[str, Any] = json.loads((Path(__file__).parent / "data" / "hub_schedule
 TOKENS = 16
 PROMPTS = ("a cat", "Dog")
 Told = Callable[[int], Mapping[str, Any]]
+SCALES = {  # of guidance, where it is not 0
+    "lcm-dreamshaper": 8.5, "lcm-lora-sdxl": 1.0, "lcm-lora-sd15": 1.0, "hyper-sdxl-cfg": 5.0, "hyper-sd15-cfg": 7.5,
+}  # fmt: skip
 DMD2 = {4: [999, 749, 499, 249], 1: [399]}
 CM_SECOND = {  # of the two times, as scripts/launch.sh of openai/consistency_models samples each model
     "cd_imagenet64": 22,
@@ -79,6 +82,7 @@ STABLE_DIFFUSION: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "sdxl-lightning": ("sdxl-lightning", {}),
     "sdxl-lightning-1step": ("sdxl-lightning-1step-x0", {}),
     "hyper-sdxl": ("hyper-sd-nstep-lora", {}),
+    "hyper-sdxl-cfg": ("hyper-sd-nstep-lora", {}),
     "hyper-sdxl-unified": ("hyper-sd-1step-unified-lora", {"eta": 1.0}),
     "hyper-sdxl-1step": ("hyper-sdxl-1step-unet", {"timesteps": [800]}),
     "tcd-sdxl": ("pcm-sdxl", {"eta": 0.3}),
@@ -86,6 +90,7 @@ STABLE_DIFFUSION: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "dmd2-sdxl": ("dmd2-4step", {"timesteps": DMD2}),
     "lcm-lora-sdxl": ("lcm-dreamshaper-v7", {}),
     "hyper-sd15": ("hyper-sd-nstep-lora", {}),
+    "hyper-sd15-cfg": ("hyper-sd-nstep-lora", {}),
     "hyper-sd15-unified": ("hyper-sd-1step-unified-lora", {"eta": 1.0}),
     "tcd-sd15": ("pcm-sdxl", {"eta": 0.3}),
     "pcm-sd15": ("pcm-sdxl", {"eta": 0.0}),
@@ -107,7 +112,7 @@ def whole(name: str) -> Whole:
     image = family.tiny.image
     if name in STABLE_DIFFUSION:
         key = STABLE_DIFFUSION[name][0]
-        scale = {"lcm-dreamshaper": 8.5, "lcm-lora-sdxl": 1.0, "lcm-lora-sd15": 1.0}.get(name, 0.0)
+        scale = SCALES.get(name, 0.0)
         told: Told = lambda N: {"guidance_scale": scale, **sampling(name, N)}  # noqa: E731
         return Whole(pipeline, HUB[key]["config"], told, image)
     if name in CM_SECOND:
@@ -234,6 +239,6 @@ def run(told: Whole, pipe: Any, steps: int, seeds: tuple[int, ...], output: str,
         warnings.simplefilter("ignore")
         if output == DECODED:
             with mock.patch.object(pipe.vae, "decode", wraps=pipe.vae.decode) as decode:
-                pipe(**told.call(steps), **more, generator=generators, output_type="np")
+                pipe(**(told.call(steps) | more), generator=generators, output_type="np")
             return decode.call_args.args[0] * pipe.vae.config.scaling_factor
-        return pipe(**told.call(steps), **more, generator=generators, output_type=output).images
+        return pipe(**(told.call(steps) | more), generator=generators, output_type=output).images

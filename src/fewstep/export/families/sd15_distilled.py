@@ -6,6 +6,7 @@ import torch
 
 from fewstep.export.families import clip_text, sd_turbo
 from fewstep.export.families.family import Contract, Family, Network
+from fewstep.export.families.sdxl_distilled import GUIDED
 
 TIMES = range(1, 9)
 
@@ -42,9 +43,12 @@ def sd15(name: str, contract: Contract, by_count: bool = False) -> Family:
 
 # The sources are those of sdxl_distilled.py.
 HYPER = sd15("hyper-sd15", Contract("ddim", 4, {N: {"set_alpha_to_one": False} for N in (2, 4, 8)}), by_count=True)
+HYPER_CFG = sd15(
+    "hyper-sd15-cfg", Contract("ddim", 8, {N: {"set_alpha_to_one": False} for N in (8, 12)}, 7.5, GUIDED), by_count=True
+)
 HYPER_UNIFIED = sd15("hyper-sd15-unified", Contract("tcd", 1, {N: {"eta": 1.0} for N in TIMES}))
 TCD = sd15("tcd-sd15", Contract("tcd", 4, {N: {"eta": 0.3} for N in TIMES}))
 PCM = sd15("pcm-sd15", Contract("tcd", 4, {N: {"eta": 0.0} for N in (2, 4, 8, 16)}), by_count=True)
 LCM_LORA = sd15("lcm-lora-sd15", Contract("lcm", 4, {N: {} for N in TIMES}))
 
-FAMILIES = (HYPER, HYPER_UNIFIED, TCD, PCM, LCM_LORA)
+FAMILIES = (HYPER, HYPER_CFG, HYPER_UNIFIED, TCD, PCM, LCM_LORA)
