@@ -7,6 +7,7 @@ from typing import Any
 from fewstep.export.lower.program import Op, Program
 
 EVERYWHERE = None
+HISTORY = 5  # an input of sampler_step
 PRODUCT = ("a", "b", "bias", "y", "workspace")  # the values of a library's product
 
 
@@ -56,8 +57,10 @@ def _is_address(param: Any) -> bool:
 
 
 def _lasting(program: Program) -> Iterator[int]:
-    """Buffers of inputs, outputs and the schedule."""
+    """Buffers of inputs, outputs, the schedule, and a sampler's history, which goes from step to step."""
     indices = [*program.inputs.values(), *program.outputs.values()]
+    samplers = (op for stage in program.stages for op in stage.ops if op.op == "sampler_step")
+    indices += [index for op in samplers for index in op.inputs[HISTORY : HISTORY + 1] if index is not None]
     if program.schedule is not None:
         indices += [program.schedule[name]["value"] for name in ("tau", "coefficients", "scales")]
     for index in indices:
