@@ -1,9 +1,8 @@
 """Does every family make what its pipeline of diffusers makes, from a folder on disk? Loads, exports, compiles, runs.
 
-python tests/folder_parity.py [NAME ...] [--write]: of all families unless some are named. Latents and images of torch
-and onnxruntime are compared with diffusers', drawn from the same generators; those of a plan, which makes its own
-noise, with onnxruntime's. --write keeps the rows in tests/data and the table in docs/families.md. Fails where an error
-is larger than the bounds.
+python tests/folder_parity.py [NAME ...] [--write]: of all families unless some are named. Latents and images of torch,
+onnxruntime and a plan whose noise is an input are compared with diffusers', drawn from the same generators. --write
+keeps the rows in tests/data and the table in docs/families.md. Fails where an error is larger than the bounds.
 """
 
 import argparse
@@ -68,11 +67,10 @@ def measure(name: str, folder: Path, exported: dict[str, Path]) -> Row:
     twin = Bundle.open(exported[key])
     contract, parts = _of_all_counts(name, open_family(checkpoint, wanted).contract), twin.manifest.components
     write_bundle(bundle, contract, name, twin.manifest.state, parts, twin.files)
-    onnx = fewstep.load(bundle, device="cpu")
-    row["onnxruntime"] = _beside(onnx, expected)
+    row["onnxruntime"] = _beside(fewstep.load(bundle, device="cpu"), expected)
     try:
-        compile_plan(bundle, folder / "plan.fsp")
-        row["native"] = _apart(fewstep.load(folder / "plan.fsp"), onnx, counts(name))
+        compile_plan(bundle, folder / "plan.fsp", noise="input")
+        row["native"] = _beside(fewstep.load(folder / "plan.fsp"), expected)
     except FewstepError as error:
         row["native"] = str(error).splitlines()[0]
     return row
@@ -111,19 +109,18 @@ def _request(pipe: Pipeline) -> dict[str, Any]:
     return {"prompt": list(PROMPTS)} if pipe.manifest.texts else {}
 
 
-def _latents(pipe: Pipeline, steps: int, rng: str) -> Any:
+def _latents(pipe: Pipeline, steps: int) -> Any:
     given, schedule = _request(pipe), contract_schedule(pipe.manifest, steps)
     request = check_request(pipe.manifest, given.get("prompt"), given.get("label"), seed=list(SEEDS), steps=steps)
     inputs, _ = pipe._inputs(request)
     backend: Any = pipe.backend
-    if backend.name == "native":
-        return backend.generate(SEEDS, inputs, steps)[0]
-    noise = [torch_stream(seed, backend.state, schedule) for seed in SEEDS] if rng == "torch" else None
-    return backend.latents(Job(SEEDS, inputs, schedule, Start(noise=noise)))
+    noise = [torch_stream(seed, backend.state, schedule) for seed in SEEDS]
+    job = Job(SEEDS, inputs, schedule, Start(noise=noise))
+    return backend.generate(job)[0] if backend.name == "native" else backend.latents(job)
 
 
-def _images(pipe: Pipeline, steps: int, rng: str) -> Any:
-    return pipe(**_request(pipe), seed=list(SEEDS), steps=steps, rng=rng).images.astype(int)
+def _images(pipe: Pipeline, steps: int) -> Any:
+    return pipe(**_request(pipe), seed=list(SEEDS), steps=steps, rng="torch").images.astype(int)
 
 
 def _error(found: Any, expected: Any) -> float:
@@ -132,16 +129,8 @@ def _error(found: Any, expected: Any) -> float:
 
 def _beside(pipe: Pipeline, expected: Mapping[int, tuple[Any, Any]]) -> Row:
     return {
-        "latents": [_error(_latents(pipe, N, "torch"), latents) for N, (latents, _) in expected.items()],
-        "levels": [int(np.abs(_images(pipe, N, "torch") - images).max()) for N, (_, images) in expected.items()],
-    }
-
-
-def _apart(pipe: Pipeline, other: Pipeline, steps: list[int]) -> Row:
-    pairs = [(_images(pipe, N, "fewstep"), _images(other, N, "fewstep")) for N in steps]
-    return {
-        "latents": [_error(_latents(pipe, N, "fewstep"), _latents(other, N, "fewstep")) for N in steps],
-        "levels": [int(np.abs(a - b).max()) for a, b in pairs],
+        "latents": [_error(_latents(pipe, N), latents) for N, (latents, _) in expected.items()],
+        "levels": [int(np.abs(_images(pipe, N) - images).max()) for N, (_, images) in expected.items()],
     }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from adapter_bytes import open_updates
 from launch_bytes import draft, image, launch
-from plan_bytes import Draft, generation, network
+from plan_bytes import Draft, begun, generation, network
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
@@ -83,8 +83,8 @@ def seeds() -> dict[str, bytes]:
     sizes, params, tensormap = (LAUNCHES[name] for name in ("SIZES", "PARAMS", "MAP"))
     both = [launch(params), launch(params, architecture=120)]
     copied = launch([tensormap, {"kind": "ptr", "value": 1}])
-    drafts: dict[str, Draft] = {case.op: case.draft() for case in OPERATIONS["CASES"]} | {
-        "network": network(), "generation": generation(), "moving": moving(), "weights": weights(),
+    drafts: dict[str, Draft] = {case.name or case.op: case.draft() for case in OPERATIONS["CASES"]} | {
+        "network": network(), "generation": generation(), "begun": begun(), "moving": moving(), "weights": weights(),
         "launches": launches(), "architectures": draft(image(sizes, shared=32), both, [90, 120]),
         "tensormap": draft(image([128, 8]), [copied]), "library": LIBRARY["plan"](),
         "adapters": open_updates(),

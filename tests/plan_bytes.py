@@ -168,6 +168,31 @@ def generation() -> Draft:
     return draft
 
 
+def begun() -> Draft:
+    """The same, whose first state, noise and what is kept of a picture are inputs."""
+    draft = generation()
+    start, step = (next(stage["ops"] for stage in draft.stages if stage["name"] == name) for name in ("start", "step"))
+    x, u = start[0]["outputs"]
+    shape = draft.values[x]["shape"]
+    state, mask = draft.value("f32", *shape), draft.value("f32", 1, 1, *shape[2:])
+    noise, known = (draft.value("f32", 2, *shape) for _ in range(2))
+    draft.inputs = {"state": state, "noise": noise, "picture_mask": mask, "picture": known}
+    size = math.prod(shape)
+    at_step = [draft.value("f32", *shape, buffer=draft.values[value]["buffer"], step=size) for value in (noise, known)]
+    repeated = draft.value("f32", shape=shape, strides=(4, 0, 2, 1), buffer=draft.values[mask]["buffer"])
+    scale = draft.value(
+        "f32", shape=shape, strides=(0, 0, 0, 0), offset=1, row=2, buffer=draft.values[start[0]["inputs"][1]]["buffer"]
+    )
+    begin = [([state], x, []), ([x, scale], u, [["mul", 0, 1]])]
+    start[:1] = [
+        {"op": "map", "name": "begin", "inputs": inputs, "outputs": [output], "attributes": {"code": code}}
+        for inputs, output, code in begin
+    ]
+    sampler = step[-1]
+    sampler["inputs"] = [*sampler["inputs"][:3], at_step[0], *sampler["inputs"][4:], repeated, at_step[1]]
+    return draft
+
+
 class Deleted:
     """What a key becomes that is left out; named alike in every process, as tests are named by it."""
 

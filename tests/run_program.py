@@ -35,19 +35,20 @@ class Machine:
                 self.view(entry["value"])[...] = weights[entry["tensor"]].array()
             self._run_stages("tables", 0, 0)
 
-    def run(self, inputs: Mapping[str, Array], steps: int = 1) -> dict[str, Array]:
+    def run(self, inputs: Mapping[str, Array], steps: int = 1, first: int = 0) -> dict[str, Array]:
         assert inputs.keys() == self.program.inputs.keys()
         for name, index in self.program.inputs.items():
             self.view(index)[...] = inputs[name]
         if self.program.schedule is None:
             self._run_stages("network", 0, 0)
         else:
-            first = self.program.schedule["counts"][str(steps)]
-            for name in ("prompt", "modulation", "start"):
-                self._run_stages(name, first, 0, steps)
-            for i in range(steps):
-                self._run_stages("step", first + i, i)
-            self._run_stages("finish", first, 0)
+            row = self.program.schedule["counts"][str(steps)]
+            for name in ("prompt", "modulation"):
+                self._run_stages(name, row, 0, steps)
+            self._run_stages("start", row + first, first)
+            for i in range(first, steps):
+                self._run_stages("step", row + i, i)
+            self._run_stages("finish", row, 0)
         return {name: self.view(index).copy() for name, index in self.program.outputs.items()}
 
     def _run_stages(self, name: str, row: int, step: int, steps: int = 0) -> None:
@@ -248,7 +249,7 @@ def _initial_state(op: Op, inputs: Inputs, step: int) -> list[Array]:
 
 
 def _sampler_step(op: Op, inputs: Inputs, step: int) -> list[Array]:
-    x, m, row, seeds, m2, history = _optional(inputs, 6)
+    x, m, row, drawn, m2, history, mask, known = _optional(inputs, 8)
     a, b, c, p, q, d, e, r, s, *guided = row
     predicted, clean = b * m, p * x + q * m
     if m2 is not None:
@@ -257,7 +258,9 @@ def _sampler_step(op: Op, inputs: Inputs, step: int) -> list[Array]:
     out = a * x + predicted
     out = out + d * y if d else out
     out = out + e * history if e else out
-    out = out + c * _noise(seeds, step + 1, x.shape) if c else out
+    if c:
+        out = out + c * (drawn if drawn.dtype == np.float32 else _noise(drawn, step + 1, x.shape))
+    out = out if mask is None else mask * out + (1 - mask) * known
     u = s * out
     flag = (~np.isfinite(u)).reshape(len(u), -1).any(1)
     return [out, u, flag, y][: len(op.outputs)]

@@ -19,7 +19,9 @@ from whole_families import whole
 import fewstep
 from fewstep.compilation import compile_plan
 from fewstep.engine.bundle_manifest import DENOISER
+from fewstep.engine.job import Job
 from fewstep.engine.pipeline import Pipeline
+from fewstep.engine.request import contract_schedule
 from fewstep.errors import InputError
 from fewstep.export.families.catalogue import FAMILIES
 from fewstep.export.from_checkpoint import Wanted, export_published
@@ -80,7 +82,7 @@ def _is_layer(module: nn.Module) -> bool:
 def latents(pipe: Pipeline) -> Latents:
     backend: Any = pipe.backend
     inputs = {} if pipe.texts is None else pipe.texts.encode(PROMPTS)[0]
-    found: Latents = backend.generate(SEEDS, inputs, 1)[0]
+    found: Latents = backend.generate(Job(SEEDS, inputs, contract_schedule(pipe.manifest, 1)))[0]
     return found
 
 

@@ -99,7 +99,7 @@ def test_the_plan_makes_the_same_from_the_prompt_on(plan: Path, pipelines: dict[
     inputs, _ = pipe._inputs(check_request(pipe.manifest, PROMPTS, seed=SEEDS))
     for steps in (1, 2, 3, 4):
         expected = latents(pipelines["onnxruntime"], steps)
-        found, _ = native.generate(SEEDS, inputs, steps)
+        found, _ = native.generate(Job(SEEDS, inputs, contract_schedule(pipe.manifest, steps)))
         assert np.abs(found - expected).max() <= CLOSE * np.abs(expected).max()
         images = [one(PROMPTS, seed=SEEDS, steps=steps).images.astype(int) for one in (pipe, *pipelines.values())]
         assert max(np.abs(images[0] - other).max() for other in images[1:]) <= 1

@@ -148,7 +148,7 @@ void whole(const std::shared_ptr<const Plan>& plan, int threads, std::int64_t st
   Times times;
   for (int run = 0; run < runs; ++run) {
     const Clock::time_point begin = Clock::now();
-    device->run(steps);
+    device->run(steps, 0);
     times.all.push_back(microseconds(begin, Clock::now()));
   }
   const double median = times.median();

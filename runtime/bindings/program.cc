@@ -106,7 +106,7 @@ Array array_of(const fewstep::Value& value, std::span<std::byte>& bytes) {
 }
 
 std::map<std::string, Array> run(Program& self, const nb::dict& inputs, std::int64_t steps,
-                                 const std::optional<std::vector<std::string>>& outputs) {
+                                 const std::optional<std::vector<std::string>>& outputs, std::int64_t first) {
   const fewstep::Plan& plan = self.plan();
   const auto value_of = [&](std::int32_t index) -> const fewstep::Value& {
     return plan.values[static_cast<std::size_t>(index)];
@@ -134,7 +134,7 @@ std::map<std::string, Array> run(Program& self, const nb::dict& inputs, std::int
   }
   {
     const nb::gil_scoped_release unlocked;
-    self.run(steps, in, out);
+    self.run(steps, in, out, first);
   }
   return arrays;
 }
@@ -204,9 +204,11 @@ void bind_program(nb::module_& m) {
       .def(
           "run", &run,
           nb::sig("def run(self, inputs: dict[str, numpy.typing.NDArray[typing.Any]], steps: int = 1, outputs: "
-                  "collections.abc.Sequence[str] | None = None) -> dict[str, numpy.typing.NDArray[typing.Any]]"),
-          "inputs"_a, "steps"_a = 1, "outputs"_a = nb::none(),
-          "Runs the plan: arrays of exactly the inputs' dtypes and shapes to those outputs that are asked for, or all.")
+                  "collections.abc.Sequence[str] | None = None, *, first: int = 0) -> dict[str, "
+                  "numpy.typing.NDArray[typing.Any]]"),
+          "inputs"_a, "steps"_a = 1, "outputs"_a = nb::none(), nb::kw_only(), "first"_a = 0,
+          "Runs the plan: arrays of exactly the inputs' dtypes and shapes to those outputs that are asked for, or all. "
+          "first: the step it begins with, of a plan that has the input \"state\".")
       .def("set_schedule", &set_schedule, "tau"_a.noconvert(), "coefficients"_a.noconvert(), "scales"_a.noconvert(),
            "Replaces the rows of the schedule: float32 tau (rows,), coefficients (rows, 9 or 11), scales (rows, 2).")
       .def("set_tensors", &set_tensors, "tensors"_a,

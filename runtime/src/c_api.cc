@@ -135,12 +135,12 @@ fewstep_status fewstep_generate(fewstep_program* program, const std::uint64_t* s
   });
 }
 
-fewstep_status fewstep_run(fewstep_program* program, std::int64_t steps, const fewstep_tensor* inputs,
-                           std::size_t n_inputs, const fewstep_tensor* outputs, std::size_t n_outputs, char* message,
-                           std::size_t size) {
+fewstep_status fewstep_run(fewstep_program* program, std::int64_t steps, std::int64_t first,
+                           const fewstep_tensor* inputs, std::size_t n_inputs, const fewstep_tensor* outputs,
+                           std::size_t n_outputs, char* message, std::size_t size) {
   return guarded(message, size, [&] {
     need(program != nullptr, "program");
     program->program->run(steps, spans_of<fewstep::Inputs>(inputs, n_inputs),
-                          spans_of<fewstep::Outputs>(outputs, n_outputs));
+                          spans_of<fewstep::Outputs>(outputs, n_outputs), first);
   });
 }

@@ -68,6 +68,11 @@ std::int64_t Generation::drawn_row(std::uint64_t seed, std::size_t table) const 
 
 void Generation::generate(std::span<const std::uint64_t> seeds, std::span<const std::int64_t> rows, std::int64_t steps,
                           std::span<std::uint8_t> rgb) {
+  if (program_.plan().begins_anywhere()) {
+    throw std::invalid_argument(
+        "the plan takes its first state and its noise as inputs: run it with those, or compile it to make them of "
+        "seeds");
+  }
   const std::size_t n = seeds.size(), columns = tables_.size();
   const auto batch = static_cast<std::size_t>(program_.plan().batch),
              picture = static_cast<std::size_t>(height_ * width_ * 3);

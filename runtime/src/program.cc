@@ -78,11 +78,16 @@ std::string Program::describe() const {
   return device_->describe();
 }
 
-void Program::run(std::int64_t steps, const Inputs& inputs, const Outputs& outputs) {
+void Program::run(std::int64_t steps, const Inputs& inputs, const Outputs& outputs, std::int64_t first) {
   if (plan_->schedule ? !plan_->schedule->counts.contains(steps) : steps != 1) {
     throw std::invalid_argument("steps must be one of " +
                                 (plan_->schedule ? list_of(plan_->schedule->counts) : std::string("1")) + ", got " +
                                 std::to_string(steps));
+  }
+  const std::int64_t last = plan_->begins_anywhere() ? steps - 1 : 0;
+  if (first < 0 || first > last) {
+    throw std::invalid_argument("first must be 0 to " + std::to_string(last) + ", got " + std::to_string(first) +
+                                (plan_->begins_anywhere() ? "" : ": the plan has no input \"state\" to begin with"));
   }
   check_sizes("input", *plan_, plan_->inputs, inputs);
   check_sizes("output", *plan_, plan_->outputs, outputs);
@@ -91,7 +96,7 @@ void Program::run(std::int64_t steps, const Inputs& inputs, const Outputs& outpu
   }
   const std::lock_guard lock(mutex_);
   for (const auto& [name, data] : inputs) device_->write(plan_->inputs.find(name)->second, data);
-  device_->run(steps);
+  device_->run(steps, first);
   for (const auto& [name, data] : outputs) device_->read(plan_->outputs.find(name)->second, data);
   if (flag_.empty()) return;
   device_->read(plan_->outputs.find("flag")->second, std::as_writable_bytes(std::span(flag_)));

@@ -28,7 +28,7 @@ static void test_refusals(void) {
   CHECK(strcmp(message, "path must not be NULL") == 0);
   CHECK(fewstep_open("a.fsp", NULL, NULL, message, sizeof message) == FEWSTEP_WRONG_CALL);
   CHECK(fewstep_generate(NULL, NULL, 1, NULL, 0, NULL, 0, message, sizeof message) == FEWSTEP_WRONG_CALL);
-  CHECK(fewstep_run(NULL, 1, NULL, 0, NULL, 0, message, sizeof message) == FEWSTEP_WRONG_CALL);
+  CHECK(fewstep_run(NULL, 1, 0, NULL, 0, NULL, 0, message, sizeof message) == FEWSTEP_WRONG_CALL);
   fewstep_close(NULL);
 }
 
@@ -58,7 +58,7 @@ static void test_pictures(const char* plan) {
     CHECK(fewstep_generate(program, seeds, 1, bad, 0, one, picture, message, sizeof message) == FEWSTEP_WRONG_CALL);
   }
   fewstep_tensor tensor = {"nonsense", one, picture};
-  CHECK(fewstep_run(program, 1, &tensor, 1, NULL, 0, message, sizeof message) == FEWSTEP_WRONG_CALL);
+  CHECK(fewstep_run(program, 1, 0, &tensor, 1, NULL, 0, message, sizeof message) == FEWSTEP_WRONG_CALL);
   printf("%s %lld x %lld\n", fewstep_version(), (long long)width, (long long)height);
   free(one);
   free(all);

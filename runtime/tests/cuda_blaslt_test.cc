@@ -115,7 +115,7 @@ void test_results() {
                                                     {.driver = FAKE_CUDA, .blaslt = FAKE_CUDA});
       device->write(all_a, bytes_of(x));
       device->write(all_b, bytes_of(w));
-      device->run(1);
+      device->run(1, 0);
       const Numbers found = read_floats(*device, y, expected.size());
       if (!are_close(found, expected)) std::fprintf(stderr, "%s: another result\n", test.name);
       CHECK(are_close(found, expected));
@@ -172,7 +172,7 @@ void test_a_matrix_that_moves() {
       const auto device = fewstep::make_cuda_device(std::make_shared<const fewstep::Plan>(plan),
                                                     {.driver = FAKE_CUDA, .blaslt = FAKE_CUDA});
       device->write(all, bytes_of({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}));
-      device->run(2);
+      device->run(2, 0);
       CHECK(read_floats(*device, y) == (by_row ? Numbers{16, 18, 20, 22} : Numbers{8, 10, 12, 14}));
     }
     check_clean();

@@ -75,7 +75,7 @@ void test_steady_state() {
     const long before = allocations;
     device->write(made.x, bytes_of(kZ));
     device->write(made.y, bytes_of(kX));
-    device->run(2);
+    device->run(2, 0);
     device->read(made.out, std::as_writable_bytes(std::span(out)));
     CHECK(allocations == before);
     CHECK(out == made.expected(2, kZ, kX));
@@ -162,12 +162,12 @@ void test_what_a_caller_does_wrong() {
   const Generation made = make_generation();
   {
     const auto early = fewstep::make_cuda_device(made.plan, {.driver = FAKE_CUDA});
-    CHECK(contains(refused([&] { early->run(1); }), "prepare"));
+    CHECK(contains(refused([&] { early->run(1, 0); }), "prepare"));
     const auto device = open(made);
     CHECK(contains(refused([&] { device->write(made.x, bytes_of(Numbers(3))); }), "expected 16 bytes, got 12"));
     CHECK(contains(refused([&] { device->write(made.out, bytes_of(kX)); }), "expected one of the inputs"));
     CHECK(contains(refused([&] { read_floats(*device, made.x); }), "expected one of the outputs"));
-    CHECK(contains(refused([&] { device->run(3); }), "steps: expected 1, 2, got 3"));
+    CHECK(contains(refused([&] { device->run(3, 0); }), "steps: expected 1, 2, got 3"));
     CHECK(request(*device, made, 2, kX, kY) == made.expected(2, kX, kY));
   }
   check_clean();
@@ -249,7 +249,7 @@ void test_tensor_maps() {
       const auto device = fewstep::make_cuda_device(std::make_shared<const fewstep::Plan>(plan),
                                                     {.index = 0, .driver = FAKE_CUDA, .graph = true});
       device->write(all, std::as_bytes(std::span(x)));
-      device->run(1);
+      device->run(1, 0);
       CHECK(read_floats(*device, y, 1)[0] == expected);
       const fake_cuda::LaunchRecord& made = fake_cuda::launches().back();
       CHECK(made.captured && made.cluster == (cluster ? 2 : 1) && made.grid[0] == (cluster ? 6 : 3));

@@ -44,7 +44,7 @@ bool succeeds(const Error& error, F&& call) {
 void check_dead(fewstep::Device& device, const Generation& made) {
   const long calls = fake_cuda::calls();
   Numbers out(kCount);
-  const std::string first = fault_of(Fault::fatal, [&] { device.run(1); });
+  const std::string first = fault_of(Fault::fatal, [&] { device.run(1, 0); });
   CHECK(contains(first, "start a new process"));
   CHECK(fault_of(Fault::fatal, [&] { device.prepare(); }) == first);
   CHECK(fault_of(Fault::fatal, [&] { device.write(made.x, bytes_of(kX)); }) == first);

@@ -137,12 +137,12 @@ struct Generation {
   Numbers weight{1, 2, 3, 4}, tau{2, 1, 0.5f};
   std::int32_t x = 0, y = 0, tau_value = 0, out = 0, twice = 0, weight_index = 0;
 
-  Numbers expected(std::int64_t steps, const Numbers& x_in, const Numbers& y_in) const {
+  Numbers expected(std::int64_t steps, const Numbers& x_in, const Numbers& y_in, std::int64_t first = 0) const {
     Numbers result;
     for (std::size_t k = 0; k < kCount; ++k) {
       const float p = x_in[k] + y_in[k];
       float s = p + weight[k];
-      for (std::int64_t i = 0; i < steps; ++i) {
+      for (std::int64_t i = first; i < steps; ++i) {
         const float row = 2 * tau[static_cast<std::size_t>(plan->schedule->counts.at(steps) + i)];
         s = s * row + static_cast<float>(i) * 0.5f + (i == 0 ? p + weight[k] : p + p);
       }
@@ -240,9 +240,9 @@ inline std::unique_ptr<fewstep::Device> open(const Generation& made, bool graph 
 }
 
 inline Numbers request(fewstep::Device& device, const Generation& made, std::int64_t steps, const Numbers& x,
-                       const Numbers& y) {
+                       const Numbers& y, std::int64_t first = 0) {
   device.write(made.x, bytes_of(x));
   device.write(made.y, bytes_of(y));
-  device.run(steps);
+  device.run(steps, first);
   return read_floats(device, made.out);
 }

@@ -14,8 +14,8 @@ namespace {
 
 using namespace fewstep;
 
-// y = x + steps + sum of the schedule + first numbers of what replaced weights, on a device that is no device; it ends
-// the test if two threads are in it at once.
+// y = x + steps + 100 first + sum of the schedule + first numbers of what replaced weights, on a device that is no
+// device; it ends the test if two threads are in it at once.
 class Adder : public Device {
  public:
   explicit Adder(const Plan& plan) : plan_(plan), stored_(plan.values.size()) {}
@@ -38,10 +38,10 @@ class Adder : public Device {
       added_ += x;
     }
   }
-  void run(std::int64_t steps) override {
+  void run(std::int64_t steps, std::int64_t first) override {
     const Alone alone(busy_);
     std::vector<float> y = floats(0);
-    for (float& x : y) x += static_cast<float>(steps) + table_ + added_;
+    for (float& x : y) x += static_cast<float>(steps + 100 * first) + table_ + added_;
     stored_[1].assign(std::as_bytes(std::span(y)).begin(), std::as_bytes(std::span(y)).end());
     const std::int32_t flags[] = {0, y[0] != y[0]};
     stored_[5].assign(std::as_bytes(std::span(flags)).begin(), std::as_bytes(std::span(flags)).end());
@@ -129,6 +129,26 @@ void test_runs_and_schedules() {
   CHECK((run(program, 1, {1, 2, 3, 4}) == std::vector<float>{2, 3, 4, 5}));
 }
 
+// Where the first state is an input a run begins with any of its steps.
+void test_a_run_begins_with_a_later_step() {
+  const std::shared_ptr<Plan> plan = plan_of(true);
+  plan->inputs = {{"state", 0}};
+  Program program(plan, std::make_unique<Adder>(*plan)), other = program_of(true);
+  const std::vector<float> x{1, 2, 3, 4};
+  std::vector<float> y(4);
+  const auto begin = [&](Program& with, const char* input, std::int64_t steps, std::int64_t first) {
+    with.run(steps, {{input, std::as_bytes(std::span(x))}}, {{"y", std::as_writable_bytes(std::span(y))}}, first);
+  };
+  begin(program, "state", 2, 1);
+  CHECK((y == std::vector<float>{118, 119, 120, 121}));
+  begin(program, "state", 2, 0);
+  CHECK((y == std::vector<float>{18, 19, 20, 21}));
+  CHECK(refusal([&] { begin(program, "state", 2, 2); }) == "first must be 0 to 1, got 2");
+  CHECK(refusal([&] { begin(program, "state", 1, -1); }) == "first must be 0 to 0, got -1");
+  CHECK(refusal([&] { begin(other, "x", 2, 1); }) ==
+        "first must be 0 to 0, got 1: the plan has no input \"state\" to begin with");
+}
+
 void test_refusals() {
   Program program = program_of(true), network = program_of(false);
   std::vector<float> x(4);
@@ -211,6 +231,7 @@ void test_threads_are_served_one_after_another() {
 
 int main() {
   test_runs_and_schedules();
+  test_a_run_begins_with_a_later_step();
   test_refusals();
   test_tensors_are_replaced_together_or_not_at_all();
   test_a_set_flag_is_numerical();

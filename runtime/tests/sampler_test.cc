@@ -58,7 +58,12 @@ struct Step {
   }
 };
 
-void check_step(Random& random, const Shape& shape, std::vector<float> row, bool has_history) {
+struct Options {
+  bool has_history = false, is_noise_given = false, is_masked = false;
+};
+
+void check_step(Random& random, const Shape& shape, std::vector<float> row, const Options& options) {
+  const auto [has_history, is_noise_given, is_masked] = options;
   const bool is_guided = row.size() == 11;
   const auto count = static_cast<std::size_t>(count_of(shape));
   KernelCase test;
@@ -67,9 +72,15 @@ void check_step(Random& random, const Shape& shape, std::vector<float> row, bool
   test.inputs = {any_tensor(random, shape),
                  any_tensor(random, shape),
                  tensor({static_cast<std::int64_t>(row.size())}),
-                 seeds(),
+                 is_noise_given ? any_tensor(random, shape) : seeds(),
+                 {},
+                 {},
                  {},
                  {}};
+  if (is_masked) {
+    test.inputs[6] = any_tensor(random, shape);
+    test.inputs[7] = any_tensor(random, shape);
+  }
   if (is_guided) test.inputs[4] = any_tensor(random, shape);
   if (has_history) test.inputs[5] = any_tensor(random, shape);
   for (auto& t : test.inputs) {
@@ -81,15 +92,17 @@ void check_step(Random& random, const Shape& shape, std::vector<float> row, bool
   if (has_history) test.outputs[3] = any_tensor(random, shape);
   if (between(random, 0, 1) == 0) test.in_place = {0, -1, -1, has_history ? 5 : -1};
   // What a coefficient of 0 leaves out is NaN.
-  const std::vector<std::pair<std::size_t, std::vector<std::size_t>>> operands{{1, {1, 4}}, {4, {9, 10}}, {5, {6}}};
+  const std::vector<std::pair<std::size_t, std::vector<std::size_t>>> operands{
+      {1, {1, 4}}, {4, {9, 10}}, {5, {6}}, {3, {2}}};
   for (const auto& [input, columns] : operands) {
     bool is_read = false;
     for (const std::size_t c : columns) is_read |= c < row.size() && row[c] != 0;
-    if (test.inputs[input] && !is_read) test.inputs[input]->fill([] { return std::nan(""); });
+    if (test.inputs[input] && test.inputs[input]->value.dtype == Dtype::f32 && !is_read)
+      test.inputs[input]->fill([] { return std::nan(""); });
   }
   std::vector<Doubles> in;
   for (auto& t : test.inputs) in.push_back(t ? t->read() : Doubles{});
-  const Doubles z = noise_of(3, count / 2);
+  const Doubles z = is_noise_given ? in[3] : noise_of(3, count / 2);
   test.check(make_sampler_step, [&](const std::vector<Doubles>& got) {
     for (std::size_t e = 0; e < count; ++e) {
       const auto at = [&](std::size_t i) { return in[i].empty() ? 0.0f : static_cast<float>(in[i][e]); };
@@ -97,12 +110,16 @@ void check_step(Random& random, const Shape& shape, std::vector<float> row, bool
       const Step step{row};
       float y = step.sum_of({{row[3], at(0)}, {row[4], at(1)}, {q2, at(4)}})[0];
       y = std::min(std::max(y, -row[7]), row[7]);
-      const float x = step.sum_of({{row[0], at(0)},
-                                   {row[1], at(1)},
-                                   {b2, at(4)},
-                                   {row[5], y},
-                                   {h, at(5)},
-                                   {row[2], static_cast<float>(z[e])}})[0];
+      float x = step.sum_of({{row[0], at(0)},
+                             {row[1], at(1)},
+                             {b2, at(4)},
+                             {row[5], y},
+                             {h, at(5)},
+                             {row[2], static_cast<float>(z[e])}})[0];
+      if (is_masked) {
+        const float made = at(6) * x, kept = (1.0f - at(6)) * at(7);
+        x = made + kept;
+      }
       CHECK(got[0][e] == x);
       CHECK(got[1][e] == row[8] * x);
       if (has_history) CHECK(got[3][e] == y);
@@ -115,14 +132,15 @@ void test_steps() {
   Random random(2);
   const float inf = std::numeric_limits<float>::infinity();
   for (const Shape& shape : {Shape{2, 3, 16, 16}, Shape{2, 5, 7, 31}, Shape{2, 1}}) {
-    for (const bool has_history : {false, true}) {
-      check_step(random, shape, {0.9f, -0.3f, 0.2f, 1.1f, 0.4f, 0.5f, 0.25f, 1.0f, 2.0f}, has_history);
-      check_step(random, shape, {0.9f, -0.3f, 0, 1.1f, 0.4f, 0, 0, inf, 0.5f}, has_history);
-      check_step(random, shape, {1, 0, 0, 1, 0, 0.1f, 0, inf, 1}, has_history);
-      check_step(random, shape, {0, 0, 0.5f, 0, 0.4f, 0.5f, 0, 0.3f, 1}, has_history);
-      check_step(random, shape, {0.9f, -0.3f, 0.2f, 1.1f, 0.4f, 0.5f, 0.25f, 1.0f, 2.0f, 0.6f, -0.7f}, has_history);
-      check_step(random, shape, {0.9f, -0.3f, 0, 1.1f, 0.4f, 0.5f, 0, 1.0f, 2.0f, 0, 0}, has_history);
-      check_step(random, shape, {0, 0, 0, 0, 0, 0, 0, 1.0f, 2.0f}, has_history);
+    for (int which = 0; which < 8; ++which) {
+      const Options options{(which & 1) != 0, (which & 2) != 0, (which & 4) != 0};
+      check_step(random, shape, {0.9f, -0.3f, 0.2f, 1.1f, 0.4f, 0.5f, 0.25f, 1.0f, 2.0f}, options);
+      check_step(random, shape, {0.9f, -0.3f, 0, 1.1f, 0.4f, 0, 0, inf, 0.5f}, options);
+      check_step(random, shape, {1, 0, 0, 1, 0, 0.1f, 0, inf, 1}, options);
+      check_step(random, shape, {0, 0, 0.5f, 0, 0.4f, 0.5f, 0, 0.3f, 1}, options);
+      check_step(random, shape, {0.9f, -0.3f, 0.2f, 1.1f, 0.4f, 0.5f, 0.25f, 1.0f, 2.0f, 0.6f, -0.7f}, options);
+      check_step(random, shape, {0.9f, -0.3f, 0, 1.1f, 0.4f, 0.5f, 0, 1.0f, 2.0f, 0, 0}, options);
+      check_step(random, shape, {0, 0, 0, 0, 0, 0, 0, 1.0f, 2.0f}, options);
     }
   }
 }
@@ -136,7 +154,7 @@ void test_flags() {
         KernelCase test;
         test.op = {"sampler_step", "test", {}, {}, {}, {}};
         test.moment = {0, step};
-        test.inputs = {tensor({2, 700}), tensor({2, 700}), tensor({9}), seeds(), {}, {}};
+        test.inputs = {tensor({2, 700}), tensor({2, 700}), tensor({9}), seeds(), {}, {}, {}, {}};
         test.inputs[0]->fill([] { return 1.0; });
         Doubles m(1400, 1.0);
         m[700 + 650] = bad;

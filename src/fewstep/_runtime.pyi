@@ -90,9 +90,9 @@ class Program:
     def describe(self) -> str:
         """The device, what it chose and what it counts: JSON."""
 
-    def run(self, inputs: dict[str, numpy.typing.NDArray[Any]], steps: int = 1, outputs: Sequence[str] | None = None) -> dict[str, numpy.typing.NDArray[Any]]:
+    def run(self, inputs: dict[str, numpy.typing.NDArray[Any]], steps: int = 1, outputs: Sequence[str] | None = None, *, first: int = 0) -> dict[str, numpy.typing.NDArray[Any]]:
         """
-        Runs the plan: arrays of exactly the inputs' dtypes and shapes to those outputs that are asked for, or all.
+        Runs the plan: arrays of exactly the inputs' dtypes and shapes to those outputs that are asked for, or all. first: the step it begins with, of a plan that has the input "state".
         """
 
     def set_schedule(self, tau: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], coefficients: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], scales: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from fewstep.api import is_checkpoint, open_model
 from fewstep.engine.bundle import Bundle
-from fewstep.engine.checks import choice, refuse, whole
+from fewstep.engine.checks import choice, flag, refuse, whole
 from fewstep.errors import InputError, OutputError
 from fewstep.export.lower.generation import Lora, compile_bundle
 from fewstep.export.lower.plan_file import write_plan
@@ -43,6 +43,8 @@ def compile_plan(
     precision: str = "float32",
     lora_rank: int | None = None,
     lora_targets: str | Path = "all",
+    noise: str = "seeds",
+    edit: bool = False,
     overwrite: bool = False,
     processes: int | None = None,
     progress: Callable[[str], None] | None = None,
@@ -55,7 +57,9 @@ def compile_plan(
     takes. steps: of those the model was distilled for, none for all. batch: images of one run. precision: of weights
     and, on a GPU, of what lies between operations. lora_rank: leaves updates of this rank open, for set_loras of what
     fewstep.load makes of the plan. lora_targets: which of the denoiser's modules have one: all, attention, or those
-    of a LoRA file. processes: how many compile kernels at a time, one a core unless
+    of a LoRA file. noise: made of the "seeds" on the device; or an "input", so that a run may begin with any noise, at
+    any step and with a picture. edit: besides, it takes a mask of what is kept of the picture. processes: how many
+    compile kernels at a time, one a core unless
     given; they are spawned, so a script calls this from under `if __name__ == "__main__"`. progress: told what is being
     done. checkpoint: how a published one is opened, as fewstep.load takes it; such a one is exported first.
 
@@ -65,6 +69,8 @@ def compile_plan(
     choice("device", device, ("cpu", "cuda"))
     choice("matmul", matmul, ("triton", "cublaslt") if device == "cuda" else ("triton",))
     choice("precision", precision, PRECISIONS)
+    choice("noise", noise, ("seeds", "input"))
+    flag("edit", edit)
     whole("batch", batch, 1, MAX_BATCH)
     for where, given in (("steps", steps), ("architectures", architectures)):
         if len({*given}) < len(given):
@@ -96,6 +102,8 @@ def compile_plan(
         progress=tell,
         matmul=matmul,
         lora=lora,
+        noise=noise,
+        edit=edit,
     )
     tell("writing")
     write_plan(path, program, {**weights, **_carried(bundle)})

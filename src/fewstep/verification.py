@@ -20,6 +20,7 @@ from fewstep.engine.bundle import Bundle
 from fewstep.engine.bundle_manifest import LABELS
 from fewstep.engine.checks import whole
 from fewstep.engine.image import to_uint8
+from fewstep.engine.job import Job
 from fewstep.engine.noise import normal
 from fewstep.engine.request import contract_schedule, drawn_value
 from fewstep.engine.sampling import sample
@@ -92,7 +93,7 @@ def verify(
         table = contract_schedule(source.manifest, steps)
         if not isinstance(table, Schedule):
             raise ContractError(f"{source.manifest.name} is guided; expected a model whose network runs once a step")
-        made = native.generate(range(count), {LABELS: rows}, steps)
+        made = native.generate(Job(range(count), {LABELS: rows}, table))
         for name, network in networks.items():
             errors[name][steps] = compare(made, _generate(source, network, table, count))
             if progress is not None:

@@ -125,6 +125,7 @@ def test_terms_of_zero_are_not_read(device: str) -> None:
     assert y is not None
     check(x_next, x, m, table, output=0)
     check(y, x, m, table, output=2)
+    check(sampler_step(x, m, table, STEP, noise=nan)[0], x, m, table, output=0)
     with np.errstate(invalid="ignore"):
         x_next = sampler_step(x, m, coefficients(device, c=0, d=0, p=float("inf"), r=float("inf")), STEP)[0]
     check(x_next, x, m, coefficients(device, c=0, d=0), output=0)
@@ -172,6 +173,48 @@ def test_the_same_bits_twice_and_in_any_batch(device: str) -> None:
     assert torch.equal(together[1:2], sampler_step(x[1:2], m[1:2], table, STEP, seeds=seeds[1:2])[0])
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_given_noise_and_what_a_mask_keeps(
+    shape: tuple[int, ...], masked: bool, dtype: torch.dtype, device: str
+) -> None:
+    x, m = inputs(shape, dtype, device, 2)
+    z, known = (guarded(t) for t in inputs((2, *shape), torch.float32, device, 1)[0].flip(-1))
+    table, history = coefficients(device), guarded(x.flip(-1) * 2)
+    flag = guarded(torch.zeros(shape[0], dtype=torch.int32, device=device))
+    kept = {"mask": guarded(known.abs().clamp(max=1)), "known": known} if masked else {}
+    got = sampler_step(x, m, table, STEP, history=history, noise=z, flag=flag, **kept)
+    for output, mine in enumerate(got):
+        assert mine is not None
+        check(mine, x, m, table, output=output, history=history, z=z, **kept)
+    assert not flag.any()
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 3, 5, 7), (1, 16, 8, 8)], ids=str)
+def test_a_mask_of_one_channel_is_of_all(shape: tuple[int, ...], device: str) -> None:
+    """x channels last, what is given in rows, as a plan has them."""
+    x, m = (guarded(t.to(memory_format=torch.channels_last)) for t in inputs(shape, torch.float32, device, 2))
+    z, known = (guarded(t) for t in inputs((2, *shape), torch.float32, device, 1)[0])
+    plane = torch.arange(shape[2] * shape[3], device=device).reshape(1, 1, *shape[2:]) % 3 / 2
+    mask = guarded(plane.repeat(shape[0], 1, 1, 1))
+    table = coefficients(device)
+    got = sampler_step(x, m, table, STEP, noise=z, mask=mask.expand(shape), known=known)[0]
+    check(got, x, m, table, output=0, z=z, mask=mask.expand(shape), known=known)
+    whole, none = (mask == 1).expand(shape), (mask == 0).expand(shape)
+    assert torch.equal(got[none], known[none])
+    assert torch.equal(got[whole], sampler_step(x, m, table, STEP, noise=z)[0][whole])
+
+
+def test_a_picture_that_is_not_finite_is_seen(device: str) -> None:
+    x, m = inputs((2, 40), torch.float32, device, 2)
+    flag = guarded(torch.zeros(2, dtype=torch.int32, device=device))
+    mask, known = torch.zeros_like(x), torch.zeros_like(x)
+    known[1, 39] = float("inf")
+    sampler_step(x, m, coefficients(device, c=0), STEP, mask=mask, known=known, flag=flag)
+    assert flag.tolist() == [0, 1]
+
+
 BAD = [
     ("at least two axes", {"x": torch.ones(3)}),
     (r"x: expected dtype float32, got float16", {"x": torch.ones(2, 8).half()}),
@@ -192,6 +235,16 @@ BAD = [
     (r"i: expected a whole number from 0 to 3, got -1", {"i": -1}),
     (r"seeds: expected dtype int64", {"seeds": torch.ones(2, dtype=torch.int32)}),
     (r"seeds: expected shape \(2\), got \(3,\)", {"seeds": torch.ones(3, dtype=torch.int64)}),
+    (r"noise: expected noise or seeds, got both",
+     {"noise": torch.ones(2, 8), "seeds": torch.ones(2, dtype=torch.int64)}),
+    (r"noise: expected shape \(2, 8\), got \(2, 7\)", {"noise": torch.ones(2, 7)}),
+    (r"noise: expected dtype float32, got float16", {"noise": torch.ones(2, 8).half()}),
+    (r"known: expected mask and known together", {"mask": torch.ones(2, 8)}),
+    (r"mask: expected mask and known together", {"known": torch.ones(2, 8)}),
+    (r"mask: expected contiguous or channels_last",
+     {"x": torch.ones(2, 2, 4), "m": torch.ones(2, 2, 4), "mask": torch.ones(4, 2, 2).permute(2, 1, 0),
+      "known": torch.ones(2, 2, 4)}),
+    (r"known: expected dtype float32", {"mask": torch.ones(2, 8), "known": torch.ones(2, 8).double()}),
     (r"flag: expected contiguous", {"flag": torch.ones(4, dtype=torch.int32)[::2]}),
     (r"expected tensors on one device", {"m": torch.ones(2, 8, device="meta")}),
 ]  # fmt: skip

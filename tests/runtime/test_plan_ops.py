@@ -22,6 +22,7 @@ class Case:
     outputs: Sequence[Any]
     attributes: Mapping[str, Any] = field(default_factory=dict)
     wrong: Sequence[tuple[Mapping[str, Any], str]] = ()
+    name: str = ""  # where it is not the operation's
 
     def draft(self) -> Draft:
         draft = Draft()
@@ -162,19 +163,30 @@ CASES = [
     ]),
     Case("sampler_step", [STATE, STATE, (11,), SEEDS, STATE, STATE], [STATE, STATE, FLAG, STATE], {}, [
         ({"inputs/4": None}, r"row: expected shape \(9\)"),
-        ({"1": [2, 4, 3, 4]}, r"m, m2, history, x or y: expected shape \(2, 3, 4, 4\)"),
-        ({"4": [2, 4, 3, 4]}, r"m, m2, history, x or y: expected shape"),
-        ({"5": [2, 4, 3, 4]}, r"m, m2, history, x or y: expected shape"),
-        ({"6": [2, 4, 3, 4]}, r"m, m2, history, x or y: expected shape"),
+        ({"1": [2, 4, 3, 4]}, r"m, m2, history, mask, known, x or y: expected shape \(2, 3, 4, 4\)"),
+        ({"4": [2, 4, 3, 4]}, r"m, m2, history, mask, known, x or y: expected shape"),
+        ({"5": [2, 4, 3, 4]}, r"m, m2, history, mask, known, x or y: expected shape"),
+        ({"6": [2, 4, 3, 4]}, r"m, m2, history, mask, known, x or y: expected shape"),
         ({"7": [2, 4, 3, 4]}, r"u: expected shape"),
         ({"8": [1, 2]}, r"flag: expected shape \(2\)"),
-        ({"9": [2, 4, 3, 4]}, r"m, m2, history, x or y: expected shape"),
+        ({"9": [2, 4, 3, 4]}, r"m, m2, history, mask, known, x or y: expected shape"),
         ({"type 1": "i32"}, "m or m2: its type"),
-        ({"type 5": "i32"}, "history, x or y: its type"),
+        ({"type 5": "i32"}, "history, mask, known, x or y: its type"),
         ({"type 8": "f32"}, "flag: its type"),
         ({"inputs/5": None}, "expected y where there is history"),
         ({"inputs/0": None}, "expected an integer from 0"),
     ]),
+    Case("sampler_step", [STATE, STATE, (9,), STATE, None, None, STATE, STATE], [STATE, STATE, FLAG], {}, [
+        ({"3": [2, 4, 3, 4]}, r"noise: expected shape \(2, 3, 4, 4\)"),
+        ({"type 3": "i32"}, "seeds: expected shape"),
+        ({"4": [2, 4, 3, 4]}, r"m, m2, history, mask, known, x or y: expected shape"),
+        ({"5": [2, 4, 3, 4]}, r"m, m2, history, mask, known, x or y: expected shape"),
+        ({"type 4": "i32"}, "history, mask, known, x or y: its type"),
+        ({"type 5": "u8"}, "history, mask, known, x or y: its type"),
+        ({"inputs/6": None}, "expected known where there is a mask, and only there"),
+        ({"inputs/7": None}, "expected known where there is a mask, and only there"),
+        ({"inputs": [0, 1, 2, 3, None, None, 4, 5, 5]}, "expected at most 8 items"),
+    ], name="sampler_step.masked"),
     Case("to_uint8", [(2, 3, 4, 5)], [("u8", 2, 4, 5, 3)], {"scale": 2, "shift": -0.5}, [
         ({"0": [2, 4, 3, 5]}, r"x: expected shape \(2, 3, 3, 5\)"),
         ({"1": [2, 3, 4, 5]}, r"images: expected shape \(2, 4, 5, 3\)"),
@@ -203,7 +215,7 @@ def translated(edits: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case.op for case in CASES])
+@pytest.mark.parametrize("case", CASES, ids=[case.name or case.op for case in CASES])
 def test_what_fits_and_what_does_not(case: Case) -> None:
     draft = case.draft()
     _runtime.check_plan(draft.bytes())

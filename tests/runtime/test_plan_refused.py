@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from plan_bytes import DELETED, Draft, container, edited, generation, network, plan_bytes
+from plan_bytes import DELETED, Draft, begun, container, edited, generation, network, plan_bytes
 
 from fewstep import _runtime
 from fewstep.errors import PlanError
@@ -176,6 +176,29 @@ def test_a_network(edits: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(("edits", "message"), GENERATION, ids=[str(edits)[:60] for edits, _ in GENERATION])
 def test_a_generation(edits: dict[str, Any], message: str) -> None:
     found = refusal(generation(), edits)
+    assert re.search(message, found), found
+
+
+# Values beyond those of a generation: 21 state, 22 mask, 23 noise, 24 known, 25 noise and 26 known at the step.
+BEGUN: list[tuple[dict[str, Any], str]] = [
+    ({"inputs/state": DELETED}, 'a generation has "seeds"'),
+    ({"inputs/state": DELETED, "inputs/seeds": 3}, 'a generation has "state"'),
+    ({"inputs/noise": DELETED}, 'a generation has "noise"'),
+    ({"inputs/picture": DELETED}, 'a generation has "picture"'),
+    ({"inputs/picture_mask": DELETED}, "reads buffer 14, which nothing before it wrote"),
+    ({"inputs/state": 10}, '"state" has not the type'),
+    ({"values/23/shape/0": 1}, '"noise" has not the type'),
+    ({"values/24/shape/0": 1}, '"picture" has not the type'),
+    ({"values/22/shape": [1, 2, 1, 1], "values/22/strides": [4, 2, 1, 1]}, '"picture_mask" has not the type'),
+    ({"values/23/type": "i32"}, '"noise" has not the type'),
+    ({"values/25/step": 13}, r"values\[25\]: reaches beyond the 96 bytes of its buffer"),
+    ({"values/24/buffer": 15}, "a buffer that no other input is in"),
+]
+
+
+@pytest.mark.parametrize(("edits", "message"), BEGUN, ids=lambda given: str(given)[:60])
+def test_a_generation_that_begins_anywhere(edits: dict[str, Any], message: str) -> None:
+    found = refusal(begun(), edits)
     assert re.search(message, found), found
 
 

@@ -61,7 +61,7 @@ class Spread {
   std::vector<fewstep::Buffer> gaps_;
 };
 
-void run(const Plan& plan, fewstep::Program& program, std::int64_t steps) {
+void run(const Plan& plan, fewstep::Program& program, std::int64_t steps, std::int64_t first = 0) {
   std::vector<std::vector<std::byte>> blocks;
   fewstep::Inputs inputs;
   fewstep::Outputs outputs;
@@ -72,7 +72,7 @@ void run(const Plan& plan, fewstep::Program& program, std::int64_t steps) {
   for (const auto& [name, index] : plan.inputs) inputs.emplace(name, block(index));
   for (const auto& [name, index] : plan.outputs) outputs.emplace(name, block(index));
   try {
-    program.run(steps, inputs, outputs);
+    program.run(steps, inputs, outputs, first);
   } catch (const fewstep::DeviceError&) {  // NaN or Inf
   }
 }
@@ -92,8 +92,10 @@ void run_on_cpu(const Plan& plan) {
     }
     program.set_tensors(tensors);
     if (!plan.schedule) return run(plan, program, 1);
-    for (const auto& [steps, first] : plan.schedule->counts) {
-      if (steps <= kMostSteps) run(plan, program, steps);
+    for (const auto& [steps, row] : plan.schedule->counts) {
+      for (std::int64_t first = 0; steps <= kMostSteps && first < (plan.begins_anywhere() ? steps : 1); ++first) {
+        run(plan, program, steps, first);
+      }
     }
   } catch (const std::invalid_argument&) {  // an index that a gather refuses
   } catch (const fewstep::DeviceError&) {

@@ -18,7 +18,9 @@ struct Replacement {
 // Where a plan runs: its arena, weights and kernels, prepared once.
 //
 // 1. write, replace, run and read follow each other on one thread at a time; Program serialises them.
-// 2. run executes the plan's stages for N steps (1 for a network). It allocates nothing, and throws DeviceError.
+// 2. run executes the plan's stages for N steps (1 for a network), of which those before `first` are left out: 0
+//    unless the plan begins anywhere. It allocates nothing, but for a GPU's graph of another `first` when that is first
+//    asked for, and throws DeviceError.
 // 3. After Fault::fatal every call throws the same error.
 class Device {
  public:
@@ -26,7 +28,7 @@ class Device {
   virtual void write(std::int32_t value, std::span<const std::byte> data) = 0;  // contiguous, of an input's view
   virtual void prepare() = 0;  // runs the stage "tables", after its inputs were written
   virtual void replace(std::span<const Replacement> weights) = 0;  // of Plan::replaceable; prepare comes after it
-  virtual void run(std::int64_t steps) = 0;
+  virtual void run(std::int64_t steps, std::int64_t first) = 0;
   virtual void read(std::int32_t value, std::span<std::byte> data) = 0;
   virtual std::string describe() const = 0;  // JSON: what it is, what it chose, what it counts
 };

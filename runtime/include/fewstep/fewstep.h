@@ -50,9 +50,11 @@ int64_t fewstep_label_columns(const fewstep_program* program);
 fewstep_status fewstep_generate(fewstep_program* program, const uint64_t* seeds, int64_t n, const int64_t* labels,
                                 int64_t steps, uint8_t* rgb, size_t rgb_size, char* message, size_t size);
 
-/* Every input of the plan to those outputs that are wanted. steps: 1 for a network. */
-fewstep_status fewstep_run(fewstep_program* program, int64_t steps, const fewstep_tensor* inputs, size_t n_inputs,
-                           const fewstep_tensor* outputs, size_t n_outputs, char* message, size_t size);
+/* Every input of the plan to those outputs that are wanted. steps: 1 for a network. first: the step it begins with, 0
+   unless the plan has the input "state". */
+fewstep_status fewstep_run(fewstep_program* program, int64_t steps, int64_t first, const fewstep_tensor* inputs,
+                           size_t n_inputs, const fewstep_tensor* outputs, size_t n_outputs, char* message,
+                           size_t size);
 
 #ifdef __cplusplus
 }

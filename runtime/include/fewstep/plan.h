@@ -64,6 +64,9 @@ struct Plan {
   std::vector<std::int32_t> replaceable;  // weights, ascending: the adapters'
   std::shared_ptr<const void> storage;    // what the weights lie in
   bool mapped = false;                    // which is a mapped file
+
+  // Whether the state before the first step is an input, so that a run may begin with any step.
+  bool begins_anywhere() const { return inputs.contains("state"); }
 };
 
 // Reads and checks a file: mapped read-only, never copied. Throws PlanError, one line: the place and the cause.

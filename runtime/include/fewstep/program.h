@@ -30,9 +30,9 @@ class Program {
   std::string describe() const;  // the device's
 
   // steps: one of the schedule's counts, or 1 for a network. Every input must be there, and the outputs that are
-  // wanted, each with its exact size. Throws std::invalid_argument, or DeviceError: numerical if the output "flag" is
-  // set.
-  void run(std::int64_t steps, const Inputs& inputs, const Outputs& outputs);
+  // wanted, each with its exact size. first: the step it begins with, below steps, and 0 unless the plan begins
+  // anywhere. Throws std::invalid_argument, or DeviceError: numerical if the output "flag" is set.
+  void run(std::int64_t steps, const Inputs& inputs, const Outputs& outputs, std::int64_t first = 0);
 
   // Replaces the rows of the schedule: tau (rows), coefficients (rows, 9 or 11), scales (rows, 2).
   void set_schedule(std::span<const float> tau, std::span<const float> coefficients, std::span<const float> scales);

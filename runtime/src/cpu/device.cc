@@ -43,8 +43,8 @@ class CpuDevice : public Device {
 
   void replace(std::span<const Replacement> weights) override { stages_.replace(weights, operands_, pool_); }
 
-  void run(std::int64_t steps) override {
-    stages_.run(steps, pool_);
+  void run(std::int64_t steps, std::int64_t first) override {
+    stages_.run(steps, first, pool_);
     refuse_faults();
     ++runs_;
   }

@@ -26,7 +26,7 @@ constexpr std::array kMakers{
     Maker{"matmul", 5, 1, make_matmul},
     Maker{"reduce", 1, 1, make_reduce},
     Maker{"rms_norm", 5, 1, make_layer_norm},
-    Maker{"sampler_step", 6, 4, make_sampler_step},
+    Maker{"sampler_step", 8, 4, make_sampler_step},
     Maker{"softmax", 1, 1, make_softmax},
     Maker{"to_uint8", 1, 1, make_to_uint8},
 };

@@ -121,8 +121,11 @@ class SamplerStep : public Kernel {
         m_(problem.inputs[1]),
         row_(problem.inputs[2]),
         seeds_(problem.inputs[3]),
+        noise_(seeds_.value->dtype == Dtype::f32 ? Sample(seeds_) : Sample()),
         m2_(problem.inputs[4]),
         history_(problem.inputs[5]),
+        mask_(problem.inputs[6]),
+        known_(problem.inputs[7]),
         x_next_(problem.outputs[0]),
         u_(problem.outputs[1]),
         flag_(problem.outputs[2]),
@@ -160,8 +163,9 @@ class SamplerStep : public Kernel {
       y[i] = y[i] < -r ? -r : y[i];
       y[i] = y[i] > r ? r : y[i];
     }
-    if (c != 0.0f) noise(seeds_, moment, image, moment.step + 1, first, count, z);
-    sum(std::array{x, m, m2, Term{d, y.data()}, h, Term{c, z.data()}}, count, out);
+    const Term fresh{c, c != 0.0f ? unit_noise(moment, image, first, count, z) : x.values};
+    sum(std::array{x, m, m2, Term{d, y.data()}, h, fresh}, count, out);
+    if (mask_) keep_known(moment, image, first, count, out);
 
     x_next_.write(moment, image, first, count, out.data());
     if (y_) y_.write(moment, image, first, count, y.data());
@@ -172,6 +176,24 @@ class SamplerStep : public Kernel {
     }
     u_.write(moment, image, first, count, out.data());
     return broken != 0;
+  }
+
+  const float* unit_noise(Moment moment, std::int64_t image, std::int64_t first, std::int64_t count,
+                          Tile& room) const noexcept {
+    if (noise_) return noise_.read(moment, image, first, count, room);
+    noise(seeds_, moment, image, moment.step + 1, first, count, room);
+    return room.data();
+  }
+
+  void keep_known(Moment moment, std::int64_t image, std::int64_t first, std::int64_t count, Tile& out) const noexcept {
+    Tile room_mask, room_known;
+    const float* mask = mask_.read(moment, image, first, count, room_mask);
+    const float* known = known_.read(moment, image, first, count, room_known);
+    for (std::int64_t i = 0; i < count; ++i) {
+      float& x = out[static_cast<std::size_t>(i)];
+      const float made = mask[i] * x, kept = (1.0f - mask[i]) * known[i];
+      x = made + kept;
+    }
   }
 
   void set_flags(Moment moment) const noexcept {
@@ -187,7 +209,8 @@ class SamplerStep : public Kernel {
 
   Sample x_, m_;
   Operand row_, seeds_;
-  Sample m2_, history_, x_next_, u_;
+  Sample noise_;  // where it is given in the place of seeds
+  Sample m2_, history_, mask_, known_, x_next_, u_;
   Operand flag_;
   Sample y_;
   Tiles tiles_;

@@ -66,19 +66,26 @@ Stages::Stages(const Plan& plan, const Operands& operands, const Means& means) {
     if (stage.name == "tables") tables_.add(sequence, {});
   }
   if (!plan.schedule) {
-    runs_.emplace(1, rounds_of(plan, 1, 0));
+    runs_.emplace(std::pair(1, 0), rounds_of(plan, 1, 0, 0));
     return;
   }
-  for (const auto& [steps, row] : plan.schedule->counts) runs_.emplace(steps, rounds_of(plan, steps, row));
+  for (const auto& [steps, row] : plan.schedule->counts) {
+    for (std::int64_t first = 0; first < (plan.begins_anywhere() ? steps : 1); ++first) {
+      runs_.emplace(std::pair(steps, first), rounds_of(plan, steps, row, first));
+    }
+  }
 }
 
-Stages::Rounds Stages::rounds_of(const Plan& plan, std::int64_t steps, std::int64_t row) const {
+Stages::Rounds Stages::rounds_of(const Plan& plan, std::int64_t steps, std::int64_t row, std::int64_t first) const {
   Rounds rounds;
   for (std::size_t i = 0; i < plan.stages.size(); ++i) {
     const Stage& stage = plan.stages[i];
     if (stage.name == "tables" || (stage.name == "modulation" && stage.steps != steps)) continue;
-    const std::int64_t times = stage.name == "step" ? steps : 1;
-    for (std::int64_t step = 0; step < times; ++step) rounds.add(sequences_[i], {row + step, step});
+    if (stage.name == "step") {
+      for (std::int64_t step = first; step < steps; ++step) rounds.add(sequences_[i], {row + step, step});
+    } else {
+      rounds.add(sequences_[i], stage.name == "start" ? Moment{row + first, first} : Moment{row, 0});
+    }
   }
   return rounds;
 }
@@ -96,7 +103,7 @@ void Stages::run(const Rounds& rounds, Pool& pool) { pool.run(static_cast<std::i
 
 void Stages::prepare(Pool& pool) const { run(tables_, pool); }
 
-void Stages::run(std::int64_t steps, Pool& pool) const { run(runs_.at(steps), pool); }
+void Stages::run(std::int64_t steps, std::int64_t first, Pool& pool) const { run(runs_.at({steps, first}), pool); }
 
 void Stages::replace(std::span<const Replacement> weights, Operands& operands, Pool& pool) const {
   std::set<Kernel*> found;

@@ -5,6 +5,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cpu/kernels.h"
@@ -27,8 +28,8 @@ class Stages {
  public:
   Stages(const Plan& plan, const Operands& operands, const Means& means);  // throws PlanError, DeviceError
 
-  void prepare(Pool& pool) const;                  // the stage "tables", if there is one
-  void run(std::int64_t steps, Pool& pool) const;  // a count of the schedule, or 1
+  void prepare(Pool& pool) const;                                      // the stage "tables", if there is one
+  void run(std::int64_t steps, std::int64_t first, Pool& pool) const;  // as a Device does
   // Weights of Plan::replaceable get other values, and the kernels that read them pack them anew.
   void replace(std::span<const Replacement> weights, Operands& operands, Pool& pool) const;
   std::string take_fault() const;  // of all kernels: empty, or the op's name and what was wrong
@@ -49,15 +50,15 @@ class Stages {
     int parts(std::int64_t round) const noexcept { return at(round).sequence->parts(at(round).round); }
     void run(std::int64_t round, int part) const noexcept;
   };
-  Rounds rounds_of(const Plan& plan, std::int64_t steps, std::int64_t row) const;
+  Rounds rounds_of(const Plan& plan, std::int64_t steps, std::int64_t row, std::int64_t first) const;
   static void run(const Rounds& rounds, Pool& pool);
 
   std::deque<Problem> problems_;    // in the order of the plan's ops
   std::deque<Sequence> sequences_;  // one for each stage
   std::vector<std::string> names_;  // of stages
   Rounds tables_;
-  std::map<std::int64_t, Rounds> runs_;           // steps -> what runs
-  std::multimap<std::int32_t, Kernel*> readers_;  // of each weight that can be replaced
+  std::map<std::pair<std::int64_t, std::int64_t>, Rounds> runs_;  // steps, first -> what runs
+  std::multimap<std::int32_t, Kernel*> readers_;                  // of each weight that can be replaced
 };
 
 }  // namespace fewstep::cpu

@@ -64,13 +64,13 @@ class CudaDevice final : public Device {
     });
   }
 
-  void run(std::int64_t steps) override {
-    guarded([this, steps] {
+  void run(std::int64_t steps, std::int64_t first) override {
+    guarded([this, steps, first] {
       if (parts_->stages.has_tables() && !prepared_) {
         throw std::invalid_argument("run: expected prepare before it, got none");
       }
       parts_->inputs.upload(parts_->stream);
-      parts_->runs.enqueue(steps);
+      parts_->runs.enqueue(steps, first);
       parts_->outputs.download(parts_->stream);
       parts_->stream.synchronize();
       parts_->inputs.arrived();

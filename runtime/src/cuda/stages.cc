@@ -37,10 +37,10 @@ void Stages::add(Part& part, const Op& op, const Launch& launch, const Addresses
   ++library_products_;
 }
 
-std::int64_t Stages::times(const Part& part, std::int64_t steps) {
-  if (part.name == "tables") return 0;
-  if (part.name == "modulation") return part.steps == steps ? 1 : 0;
-  return part.name == "step" ? steps : 1;
+Stages::Steps Stages::steps_of(const Part& part, std::int64_t steps, std::int64_t first) {
+  if (part.name == "tables" || (part.name == "modulation" && part.steps != steps)) return {};
+  if (part.name == "step") return {first, steps};
+  return part.name == "start" ? Steps{first, first + 1} : Steps{0, 1};
 }
 
 void Stages::enqueue_tables(Stream& stream) {
@@ -48,9 +48,10 @@ void Stages::enqueue_tables(Stream& stream) {
   for (auto& launch : tables_->launches) std::visit([&](auto& one) { one.enqueue(stream, {}); }, launch);
 }
 
-void Stages::enqueue(Stream& stream, std::int64_t steps, std::int64_t first_row) {
+void Stages::enqueue(Stream& stream, std::int64_t steps, std::int64_t first_row, std::int64_t first) {
   for (Part& part : parts_) {
-    for (std::int64_t i = 0; i < times(part, steps); ++i) {
+    const Steps taken = steps_of(part, steps, first);
+    for (std::int64_t i = taken.first; i < taken.last; ++i) {
       const Moment moment{.row = first_row + i, .step = i};
       for (auto& launch : part.launches) std::visit([&](auto& one) { one.enqueue(stream, moment); }, launch);
     }
@@ -59,7 +60,10 @@ void Stages::enqueue(Stream& stream, std::int64_t steps, std::int64_t first_row)
 
 std::int64_t Stages::launches(std::int64_t steps) const {
   std::int64_t count = 0;
-  for (const Part& part : parts_) count += times(part, steps) * static_cast<std::int64_t>(part.launches.size());
+  for (const Part& part : parts_) {
+    const Steps taken = steps_of(part, steps, 0);
+    count += (taken.last - taken.first) * static_cast<std::int64_t>(part.launches.size());
+  }
   return count;
 }
 

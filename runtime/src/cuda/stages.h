@@ -21,9 +21,9 @@ class Stages {
 
   bool has_tables() const noexcept { return tables_ != nullptr; }
   void enqueue_tables(Stream& stream);
-  // A run of N steps that begin at a row of the schedule.
-  void enqueue(Stream& stream, std::int64_t steps, std::int64_t first_row);
-  std::int64_t launches(std::int64_t steps) const;  // of a run
+  // A run of N steps, whose rows of the schedule begin at first_row, without the steps before `first`.
+  void enqueue(Stream& stream, std::int64_t steps, std::int64_t first_row, std::int64_t first);
+  std::int64_t launches(std::int64_t steps) const;  // of a run of them all
   const Modules& modules() const noexcept { return modules_; }
   std::int64_t library_products() const noexcept { return library_products_; }
 
@@ -35,7 +35,10 @@ class Stages {
   };
 
   void add(Part& part, const Op& op, const Launch& launch, const Addresses& addresses);
-  static std::int64_t times(const Part& part, std::int64_t steps);
+  struct Steps {
+    std::int64_t first = 0, last = 0;  // one past it
+  };
+  static Steps steps_of(const Part& part, std::int64_t steps, std::int64_t first);
 
   Stream& stream_;
   const Plan& plan_;

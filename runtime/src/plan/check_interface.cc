@@ -102,7 +102,13 @@ void check_interface(const Plan& plan) {
   if (plan.schedule) {
     check_generation(stages, plan);
     check_schedule(schedule, plan, buffers);
-    check_named(inputs, plan, plan.inputs, "seeds", true, Dtype::i64, {plan.batch});
+    const std::int64_t steps = plan.schedule->counts.rbegin()->first;
+    const bool is_given = plan.begins_anywhere(), is_masked = plan.inputs.contains("picture_mask");
+    check_named(inputs, plan, plan.inputs, "seeds", !is_given, Dtype::i64, {plan.batch});
+    check_named(inputs, plan, plan.inputs, "state", is_masked, Dtype::f32, {plan.batch});
+    check_named(inputs, plan, plan.inputs, "noise", is_given, Dtype::f32, {steps, plan.batch});
+    check_named(inputs, plan, plan.inputs, "picture_mask", false, Dtype::f32, {plan.batch, 1});
+    check_named(inputs, plan, plan.inputs, "picture", is_masked, Dtype::f32, {steps, plan.batch});
     check_named(inputs, plan, plan.inputs, "labels", false, Dtype::i64, {plan.batch, -1});
     check_named(outputs, plan, plan.outputs, "images", true, Dtype::u8, {plan.batch, -1, -1, 3});
     check_named(outputs, plan, plan.outputs, "flag", true, Dtype::i32, {plan.batch});

@@ -143,25 +143,31 @@ void check_generation(std::string_view kind, const Operands& op) {
   }
   const bool is_start = kind == "initial_state";
   const Value &x = is_start ? *op.output(0) : *op.input(0), *m2 = op.input(4), *history = op.input(5);
-  const Value* seeds = is_start ? op.input(0) : op.input(3);
+  const Value* noise = is_start ? op.input(0) : op.input(3);  // or the seeds that it is made of
   op.expect_rank("x", &x, 2, kAnyRank);
   op.expect_type("x", &x, {Dtype::f32});
-  op.expect_shape("seeds", seeds, {x.shape[0]});
-  op.expect_type("seeds", seeds, {Dtype::i64});
+  if (!is_start && noise->dtype == Dtype::f32) {
+    op.expect_shape("noise", noise, x.shape);
+  } else {
+    op.expect_shape("seeds", noise, {x.shape[0]});
+    op.expect_type("seeds", noise, {Dtype::i64});
+  }
   const Value *u = op.output(1), *row = is_start ? op.input(1) : op.input(2);
   op.expect_shape("u", u, x.shape);
   op.expect_float("u", u);
   op.expect_shape(is_start ? "scales" : "row", row, {is_start ? 2 : m2 == nullptr ? 9 : 11});
   op.expect_type(is_start ? "scales" : "row", row, {Dtype::f32});
   if (is_start) return;
-  const Value *m = op.input(1), *flag = op.output(2), *y = op.output(3);
-  for (const Value* like_x : {m, m2, history, op.output(0), y})
-    op.expect_shape("m, m2, history, x or y", like_x, x.shape);
+  const Value *m = op.input(1), *mask = op.input(6), *known = op.input(7), *flag = op.output(2), *y = op.output(3);
+  for (const Value* like_x : {m, m2, history, mask, known, op.output(0), y})
+    op.expect_shape("m, m2, history, mask, known, x or y", like_x, x.shape);
   for (const Value* number : {m, m2}) op.expect_float("m or m2", number);
-  for (const Value* state : {history, op.output(0), y}) op.expect_type("history, x or y", state, {Dtype::f32});
+  for (const Value* state : {history, mask, known, op.output(0), y})
+    op.expect_type("history, mask, known, x or y", state, {Dtype::f32});
   op.expect_shape("flag", flag, {x.shape[0]});
   op.expect_type("flag", flag, {Dtype::i32});
   op.expect((history == nullptr) == (y == nullptr), "y where there is history, and only there");
+  op.expect((mask == nullptr) == (known == nullptr), "known where there is a mask, and only there");
 }
 
 }  // namespace

@@ -33,7 +33,7 @@ constexpr std::array kOps{
     OpRow{"reduce", 1, 1, 1, 1, kReduce},
     OpRow{"gather", 2, 2, 1, 1, {}},
     OpRow{"initial_state", 2, 2, 2, 2, {}},
-    OpRow{"sampler_step", 4, 6, 3, 4, {}},
+    OpRow{"sampler_step", 4, 8, 3, 4, {}},
     OpRow{"to_uint8", 1, 1, 1, 1, kToUint8},
 };
 

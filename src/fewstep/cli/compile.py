@@ -46,6 +46,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[Parser]") -> None:
     parser.add_argument(
         "--lora-targets", metavar="WHICH", help="modules that have one: all, attention, or a LoRA file's (all)"
     )
+    parser.add_argument(
+        "--noise",
+        choices=("seeds", "input"),
+        default="seeds",
+        metavar="FROM",
+        help="of the seeds, or an input, as --rng torch and pictures to change need (seeds)",
+    )
+    parser.add_argument("--edit", action="store_true", help="--noise input, and a mask of what is kept of a picture")
     parser.add_argument("--force", action="store_true", help="replace a plan that is there already")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     add_options(parser)
@@ -80,6 +88,8 @@ def run(args: argparse.Namespace) -> int:
         precision=DTYPES[args.dtype],
         lora_rank=args.lora_rank,
         lora_targets=args.lora_targets or "all",
+        noise=args.noise,
+        edit=args.edit,
         overwrite=args.force,
         progress=_progress if sys.stderr.isatty() else None,
         **given_options(args),

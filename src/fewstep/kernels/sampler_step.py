@@ -2,11 +2,13 @@
 
     y  = clamp(p*x + q*m, -r, r)                    with guidance: p*x + q*m + q2*m2
     x' = a*x + b*m + d*y + e*h + c*z_i;  h = y      with guidance: a*x + b*m + b2*m2 + ...
+    x' = mask*x' + (1 - mask)*known                 with a mask: 1 where the picture is made anew
     u' = s*x'                                       s: s_in of the next step, or out_scale after the last
 
 x, x' and h are float32 (B, ...); m, m2 and u' have the network's dtype. Row i of a table on the device holds step i's
-coefficients (COLUMNS) and z_i is step i + 1 of each seed's stream (philox.py), so one captured graph serves any
-sampler, seed and prompt. Arithmetic is fp32. Song et al. 2021 (arXiv 2010.02502) and every sampler that is affine.
+coefficients (COLUMNS) and z_i is given, or step i + 1 of each seed's stream (philox.py), so one captured graph serves
+any sampler, seed and prompt. Arithmetic is fp32. Song et al. 2021 (arXiv 2010.02502) and every sampler that is affine;
+the mask: Lugmayr et al. 2022 (RePaint, arXiv 2201.09865, eq. 8).
 """
 
 import torch
@@ -14,16 +16,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from fewstep.errors import InputError
-from fewstep.kernels.checks import check_device, check_dtype, check_range, check_shape
 from fewstep.kernels.cost import Cost, nbytes
 from fewstep.kernels.launch import Launch, architecture, present, run_all
 from fewstep.kernels.philox import normal_at, normal_row
+from fewstep.kernels.sampler_step_checks import check_given, check_step, is_flat
 from fewstep.kernels.tuned import Config, tuned
 
 COLUMNS = ("a", "b", "c", "p", "q", "d", "e", "r", "s")
 GUIDED_COLUMNS = (*COLUMNS, "b2", "q2")  # b and q of m_null, b2 and q2 of m_cond
-MAX_ROWS = 65535  # of a launch's second axis
 
 
 def sampler_step_ref(
@@ -35,6 +35,8 @@ def sampler_step_ref(
     m2: Tensor | None = None,
     history: Tensor | None = None,
     z: Tensor | None = None,
+    mask: Tensor | None = None,
+    known: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(x', u', y) as the kernel must equal them, in the dtype of x; the noise z is given. u' has the dtype of m."""
     row = table[..., i, :].to(x.dtype).reshape(-1, table.shape[-1], *[1] * (x.dim() - 1))
@@ -46,17 +48,21 @@ def sampler_step_ref(
     x_next = a * x + predicted + d * y
     x_next = x_next if history is None else x_next + e * history
     x_next = x_next if z is None else x_next + c * z
+    x_next = x_next if mask is None or known is None else mask * x_next + (1 - mask) * known
     return x_next, (s * x_next).to(m.dtype), y
 
 
 @triton.jit(do_not_specialize=["i"])
 def _sampler_step_kernel(
-    x_ptr, m_ptr, m2_ptr, h_ptr, table_ptr, seed_ptr,
+    x_ptr, m_ptr, m2_ptr, h_ptr, table_ptr, seed_ptr, noise_ptr, mask_ptr, known_ptr,
     x_next_ptr, u_ptr, y_ptr, flag_ptr,
     i, C, P,
     stride_xn, stride_xc, stride_xp,
     stride_mn, stride_mc, stride_mp,  # of m and of m2
     stride_hn, stride_hc, stride_hp,
+    stride_zn, stride_zc, stride_zp,  # of noise
+    stride_mask_n, stride_mask_c, stride_mask_p,
+    stride_kn, stride_kc, stride_kp,  # of known
     stride_next_n, stride_next_c, stride_next_p,  # of x_next and of y
     stride_un, stride_uc, stride_up,
     stride_table_n, stride_table_i,
@@ -97,7 +103,10 @@ def _sampler_step_kernel(
             x_next += e * h
         tl.store(y_ptr + at_next, y, mask=mask)
     if c != 0.0:
-        if seed_ptr is not None:
+        if noise_ptr is not None:
+            at_z = n * stride_zn + channel * stride_zc + pixel * stride_zp
+            x_next += c * tl.load(noise_ptr + at_z, mask=mask, other=0.0)
+        elif seed_ptr is not None:
             seed = tl.load(seed_ptr + n)
             if HAS_WHOLE_BLOCKS:
                 block = ((channel * P + first_p) >> 2) + tl.arange(0, BLOCK_P // 4)[None, :]
@@ -106,6 +115,12 @@ def _sampler_step_kernel(
                 x_next += c * normal_at(seed, i + 1, channel * P + pixel)
         else:
             x_next += float("nan")
+    if mask_ptr is not None:
+        made = tl.load(
+            mask_ptr + n * stride_mask_n + channel * stride_mask_c + pixel * stride_mask_p, mask=mask, other=0.0
+        )
+        known = tl.load(known_ptr + n * stride_kn + channel * stride_kc + pixel * stride_kp, mask=mask, other=0.0)
+        x_next = made * x_next + (1.0 - made) * known
 
     u = (s * x_next).to(u_ptr.dtype.element_ty)
     tl.store(x_next_ptr + at_next, x_next, mask=mask)
@@ -125,18 +140,22 @@ def sampler_step_launches(
     m2: Tensor | None = None,
     history: Tensor | None = None,
     seeds: Tensor | None = None,
+    noise: Tensor | None = None,
+    mask: Tensor | None = None,
+    known: Tensor | None = None,
     flag: Tensor | None = None,
     arch: int | None = None,
     config: Config | None = None,
 ) -> tuple[tuple[Tensor, Tensor, Tensor | None], list[Launch]]:
     """(x', u', y), allocated, and the launch that writes them. Tensors on meta describe it alone, for sm_<arch>."""
-    _check(x, m, table, i, m2, history, seeds, flag)
+    check_step(x, m, table, i, COLUMNS if m2 is None else GUIDED_COLUMNS, m2, history, seeds, flag)
+    check_given(x, seeds, noise, mask, known)
     x_next, u = torch.empty_like(x), torch.empty_like(m)
     y = None if history is None else torch.empty_like(x)
-    states = [x, m, x if history is None else history, x_next, u]
-    planes = [t.view(len(x), 1, -1) if all(map(_is_flat, states)) else t.flatten(2) for t in states]
+    states = [x, m, x_next, u, *(x if t is None else t for t in (history, noise, mask, known))]
+    planes = [t.view(len(x), 1, -1) if all(map(is_flat, states)) else t.flatten(2) for t in states]
     _, C, P = planes[0].shape
-    names = ("x", "m", "h", "next_", "u")
+    names = ("x", "m", "next_", "u", "h", "z", "mask_", "k")
     strides = {
         f"stride_{t}{axis}": plane.stride(k)
         for t, plane in zip(names, planes, strict=True)
@@ -144,6 +163,7 @@ def sampler_step_launches(
     }
     given, absent = present({
         "x_ptr": x, "m_ptr": m, "m2_ptr": m2, "h_ptr": history, "table_ptr": table, "seed_ptr": seeds,
+        "noise_ptr": noise, "mask_ptr": mask, "known_ptr": known,
         "x_next_ptr": x_next, "u_ptr": u, "y_ptr": y, "flag_ptr": flag,
         "i": i, "C": C, "P": P,
         **strides,
@@ -162,58 +182,6 @@ def _heuristic(C: int) -> Config:
     return {"BLOCK_C": block_c, "BLOCK_P": 512 // block_c, "num_warps": 4}
 
 
-def _is_flat(x: Tensor) -> bool:
-    """Whether the elements of a sample lie at one stride in the order of the noise."""
-    try:
-        x.view(len(x), 1, -1)
-    except RuntimeError:
-        return False
-    return True
-
-
-def _check(
-    x: Tensor,
-    m: Tensor,
-    table: Tensor,
-    i: int,
-    m2: Tensor | None,
-    history: Tensor | None,
-    seeds: Tensor | None,
-    flag: Tensor | None,
-) -> None:
-    if x.dim() < 2:
-        raise InputError(f"x: expected shape (B, ...) of at least two axes, got {tuple(x.shape)}")
-    check_shape("x", x, (None,) * x.dim())
-    B = len(x)
-    check_range("B", B, 1, MAX_ROWS)
-    check_dtype("x", x, (torch.float32,))
-    check_dtype("m", m)
-    states = {"x": x, "m": m, "m2": m2, "history": history}
-    for name, t in states.items():
-        if t is None:
-            continue
-        check_shape(name, t, tuple(x.shape))
-        if not (_is_flat(t) or (t.dim() == 4 and _is_flat(t[:, 0]))):
-            raise InputError(f"{name}: expected contiguous or channels_last samples, got strides {t.stride()}")
-    if m2 is not None and (m2.dtype, m2.stride()) != (m.dtype, m.stride()):
-        raise InputError(f"m2: expected {m.dtype} and strides {m.stride()} as m, got {m2.dtype}, {m2.stride()}")
-    if history is not None:
-        check_dtype("history", history, (torch.float32,))
-    columns = COLUMNS if m2 is None else GUIDED_COLUMNS
-    check_shape("table", table, (None, len(columns)) if table.dim() == 2 else (B, None, len(columns)))
-    check_dtype("table", table, (torch.float32,))
-    if table.stride(-1) != 1:
-        raise InputError(f"table: expected stride 1 in the last axis, got strides {table.stride()}")
-    check_range("i", i, 0, table.shape[-2] - 1)
-    for name, t, dtype in (("seeds", seeds, torch.int64), ("flag", flag, torch.int32)):
-        if t is not None:
-            check_shape(name, t, (B,))
-            check_dtype(name, t, (dtype,))
-            if not t.is_contiguous():
-                raise InputError(f"{name}: expected contiguous, got strides {t.stride()}")
-    check_device(x=x, m=m, m2=m2, history=history, table=table, seeds=seeds, flag=flag)
-
-
 def sampler_step(
     x: Tensor,
     m: Tensor,
@@ -223,6 +191,9 @@ def sampler_step(
     m2: Tensor | None = None,
     history: Tensor | None = None,
     seeds: Tensor | None = None,
+    noise: Tensor | None = None,
+    mask: Tensor | None = None,
+    known: Tensor | None = None,
     flag: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Returns (x', u', y), y being the next step's history, or None where no history is given.
@@ -231,10 +202,13 @@ def sampler_step(
     dtype and layout, which are those of u'. table: float32 (N, 9), columns COLUMNS, or (B, N, 9) with coefficients of
     each sample; i: the step. m2: with a table of GUIDED_COLUMNS, m is m_null and m2 is m_cond. history: float32, like
     x, y of the step before; not read where e is 0, so anything at the first step. seeds: int64 (B,), the bits of the
-    uint64; without them x' is NaN where c is not 0. flag: int32 (B,), set to 1 where u' is not finite, never cleared.
-    Raises InputError.
+    uint64, or noise: float32, like x; without either x' is NaN where c is not 0. mask, known: float32, like x, of any
+    strides that a layout of x has, or of a mask's one channel repeated. flag: int32 (B,), set to 1 where u' is not
+    finite, never cleared. Raises InputError.
     """
-    outputs, launches = sampler_step_launches(x, m, table, i, m2=m2, history=history, seeds=seeds, flag=flag)
+    outputs, launches = sampler_step_launches(
+        x, m, table, i, m2=m2, history=history, seeds=seeds, noise=noise, mask=mask, known=known, flag=flag
+    )
     run_all(launches)
     return outputs
 
@@ -248,8 +222,12 @@ def sampler_step_cost(
     m2: Tensor | None = None,
     history: Tensor | None = None,
     seeds: Tensor | None = None,
+    noise: Tensor | None = None,
+    mask: Tensor | None = None,
+    known: Tensor | None = None,
     **_: object,
 ) -> Cost:
-    """History counts as read and written; the noise, some 55 operations an element, as floating-point ones."""
-    moved = nbytes(x, x, m, m, m2, history, history, table[..., i, :], seeds)
-    return Cost(moved, (10 + 4 * (m2 is not None) + 2 * (history is not None) + 55 * (seeds is not None)) * x.numel())
+    """History counts as read and written; noise of seeds, some 55 operations an element, as floating-point ones."""
+    moved = nbytes(x, x, m, m, m2, history, history, table[..., i, :], seeds, noise, mask, known)
+    flops = 10 + 4 * (m2 is not None) + 2 * (history is not None) + 55 * (seeds is not None) + 4 * (mask is not None)
+    return Cost(moved, flops * x.numel())

@@ -17,12 +17,13 @@ from fewstep.engine.backends.lanes import Lanes
 from fewstep.engine.backends.network import Network, Values
 from fewstep.engine.backends.once import Kept, Once
 from fewstep.engine.bundle import Bundle
-from fewstep.engine.bundle_manifest import DECODER, DENOISER, ENCODE_PROMPT, ENCODER, NULL, LatentSpec
+from fewstep.engine.bundle_manifest import DECODER, DENOISER, ENCODE_PROMPT, ENCODER, NULL
 from fewstep.engine.checks import choice, whole
 from fewstep.engine.cores import available
 from fewstep.engine.device import DEVICES, MAX_THREADS
 from fewstep.engine.image import Images, to_uint8
 from fewstep.engine.job import Job
+from fewstep.engine.latent import as_state
 from fewstep.engine.reading.interface import input_names
 from fewstep.engine.table import GuidedSchedule, Schedule
 from fewstep.engine.timings import Timings
@@ -107,7 +108,7 @@ class OnnxRuntimeBackend:
         """See request_start.Encoder; each picture alone, so that its neighbours change nothing."""
         scaling = self._manifest.latent
         if self._decoder is None:
-            return _scaled(pixels, scaling), None
+            return as_state(pixels, scaling), None
         if self._encoder is None:
             raise ContractError(
                 f"image: {self._manifest.name} has no encoder of pictures; export it anew with --editing, or load the "
@@ -116,7 +117,7 @@ class OnnxRuntimeBackend:
         (given,), made = self._encoder.spec.inputs, self._encoder.spec.outputs
         rows = [self._encoder.run({given.name: pixels[i : i + 1]}) for i in range(len(pixels))]
         mean, *deviation = (np.concatenate([row[tensor.name] for row in rows]) for tensor in made)
-        return _scaled(mean, scaling), deviation[0] * np.float32(scaling.scaling_factor) if deviation else None
+        return as_state(mean, scaling), deviation[0] * np.float32(scaling.scaling_factor) if deviation else None
 
     def latents(self, job: Job) -> NDArray[np.float32]:
         """The states (n, ...) that a decoder is given."""
@@ -150,11 +151,6 @@ class OnnxRuntimeBackend:
             pixels = self._decoder.run({self._decoder.spec.inputs[0].name: pixels})[self._decoder.spec.outputs[0].name]
         picture: Images = to_uint8(pixels, *image.range)[0]
         return picture
-
-
-def _scaled(made: Floats, scaling: LatentSpec) -> Floats:
-    """What the decoder is given, as a state: the inverse of what _picture does to one."""
-    return (made - np.float32(scaling.shift_factor)) * np.float32(scaling.scaling_factor)
 
 
 def _check(table: Schedule) -> None:

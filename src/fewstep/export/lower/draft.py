@@ -55,3 +55,7 @@ def complete(op: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def copy(name: str, source: View, target: View) -> Draft:
     return Draft("map", name, (source,), (target,), {"code": []})
+
+
+def constant(name: str, target: View, value: float = 0.0) -> Draft:
+    return Draft("map", name, (), (target,), {"code": [["const", value]]})

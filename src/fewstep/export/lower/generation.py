@@ -13,9 +13,10 @@ from fewstep.engine.table import GuidedSchedule
 from fewstep.errors import LoweringError
 from fewstep.export.lower.adapters import Adapters, modules_of
 from fewstep.export.lower.assemble import Header, ScheduleViews, assemble
+from fewstep.export.lower.beginning import INPUTS, Begins, Carried, of_noise, of_pictures, of_seeds
 from fewstep.export.lower.component import open_component
 from fewstep.export.lower.crossing import MODULATION, PROMPT, TIMES, Crossing, moved, share_storage
-from fewstep.export.lower.draft import Draft, DraftStage, copy
+from fewstep.export.lower.draft import Draft, DraftStage, constant, copy
 from fewstep.export.lower.fuse import fuse
 from fewstep.export.lower.network import Lowered, lower_network
 from fewstep.export.lower.offsets import move_offsets
@@ -24,7 +25,7 @@ from fewstep.export.lower.placed import Weights, placed
 from fewstep.export.lower.precision import FINISH, stage_types
 from fewstep.export.lower.program import Program
 from fewstep.export.lower.schedule_rows import Tables, contract_tables, first_rows, plain, schedule_rows
-from fewstep.export.lower.views import View, new_view, row_major
+from fewstep.export.lower.views import View, like, new_view, row_major
 from fewstep.export.lower.weights import Weight, WeightFile
 from fewstep.export.staging.binding import Binding
 from fewstep.export.staging.stage import stage
@@ -53,16 +54,21 @@ def compile_bundle(
     progress: Callable[[str], None] = lambda what: None,
     matmul: str = "triton",
     lora: Lora | None = None,
+    noise: str = "seeds",
+    edit: bool = False,
 ) -> tuple[Program, Weights]:
     """The program of a generation and the weights it names, for plan_file.write_plan.
 
     steps: those of the contract's step counts that it serves, by default all; batch: images of one run; processes: how
     many compile kernels at a time, one a core unless given; progress: told how far they are; matmul: who makes plain
-    products on a GPU, triton or cublaslt; lora: what updates are left open. Raises ContractError for a setting the
-    model has not, LoweringError for a network no plan can hold, InputError for updates that the model has not.
+    products on a GPU, triton or cublaslt; lora: what updates are left open; noise: made of "seeds" on the device, or an
+    "input" as the first state is then; edit: besides, what of a picture is kept is an input. Raises ContractError for
+    a setting the model has not, LoweringError for a network no plan can hold, InputError for updates that the model
+    has not.
     """
     tables = contract_tables(bundle.manifest, steps)
-    program, weights = _Generation(bundle, tables, batch, precision, target, lora).compile()
+    begins = of_pictures if edit else of_noise if noise == "input" else of_seeds
+    program, weights = _Generation(bundle, tables, batch, precision, target, lora, begins).compile()
     return placed(program, weights, processes, progress, matmul)
 
 
@@ -75,6 +81,7 @@ class _Generation:
         precision: str,
         target: Mapping[str, Any],
         lora: Lora | None,
+        begins: Begins,
     ) -> None:
         self.bundle, self.manifest, self.tables, self.batch = bundle, bundle.manifest, tables, batch
         self.precision, self.target = precision, target
@@ -89,9 +96,9 @@ class _Generation:
         self.passes: list[dict[str, Any]] = []
         self.crossings: dict[str, Crossing] = {}
         self.schedule = self._schedule()
-        self.seeds = new_view("i64", (batch,))
-        self.inputs = {"seeds": self.seeds}
         self.lora, self.adapters = lora, Adapters({}, (), 1, self.file)
+        self.begins = begins
+        self.inputs: dict[str, View] = {}
 
     def compile(self) -> tuple[Program, Weights]:
         component = self.manifest.components[DENOISER]
@@ -191,22 +198,26 @@ class _Generation:
         u, *others = self._parts(lowered.inputs[state])
         m, *guided = self._parts(*lowered.outputs.values())
         again = tuple(copy("again", u, other) for other in others)
-        x, flag = _like(u), new_view("i32", (self.batch,))
-        scales, row = self._row("scales"), self._row("coefficients")
-        clear = Draft("map", "flag", (), (flag,), {"code": [["const", 0.0]]})
-        begin = Draft("initial_state", "noise", (self.seeds, scales), (x, u))
-        update = Draft("sampler_step", "sampler", (x, m, row, self.seeds, *guided), (x, u, flag))
-        if any(plain(table).e.any() for table in self.tables.values()):
-            history, second = _like(u), guided[0] if guided else None
-            update = dataclasses.replace(
-                update, inputs=(x, m, row, self.seeds, second, history), outputs=(*update.outputs, history)
+        flag = new_view("i32", (self.batch,))
+        has_history = any(plain(table).e.any() for table in self.tables.values())
+        carried = Carried(like(u), u, like(u) if has_history else None)
+        begun = self.begins(carried, self._row("scales"), max(self.tables))
+        if taken := self.inputs.keys() & INPUTS:
+            raise LoweringError(
+                f"{self.manifest.name}: input {', '.join(sorted(taken))}: a plan has its own of that name"
             )
+        self.inputs |= begun.inputs
+        clear = constant("flag", flag)
+        second, row = guided[0] if guided else None, self._row("coefficients")
+        read = (carried.x, m, row, begun.noise, second, carried.history, begun.mask, begun.known)
+        written = (carried.x, u, flag, *(() if carried.history is None else (carried.history,)))
+        update = Draft("sampler_step", "sampler", read, written)
         image, size = self.manifest.image, self.batch
         images = new_view("u8", (size, image.height, image.width, image.channels))
         decoder, pixels = self._decoded(u)
         finish = Draft("to_uint8", "images", (pixels,), (images,), self._grey_levels())
         self.stages += [
-            DraftStage("start", (clear, begin, *again)),
+            DraftStage("start", (clear, *begun.ops, *again)),
             DraftStage(STEP, (*lowered.ops, update, *again)),
             DraftStage(FINISH, (*decoder, finish)),
         ]
@@ -218,7 +229,7 @@ class _Generation:
             return (), u
         latent, before, x = self.manifest.latent, tuple[Draft, ...](), u
         if (latent.scaling_factor, latent.shift_factor) != (1.0, 0.0):
-            x = _like(u)
+            x = like(u)
             code = [["const", latent.scaling_factor], ["const", latent.shift_factor], ["div", 0, 1], ["add", 3, 2]]
             before = (Draft("map", "latent", (u,), (x,), {"code": code}),)
         part = open_component(self.bundle, DECODER)
@@ -259,11 +270,6 @@ class _Generation:
             told["texts"] = [dataclasses.asdict(text) for text in manifest.texts]
             told["embedded_guidance"] = None if guidance is None else dataclasses.asdict(guidance)
         return {"name": manifest.name, "family": manifest.family, "bundle": self.bundle.digest, "manifest": told}
-
-
-def _like(view: View) -> View:
-    """Another value of the same layout."""
-    return dataclasses.replace(view, storage=dataclasses.replace(view.storage))
 
 
 def _schedule(manifest: Manifest) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def first_rows(tables: Tables) -> dict[int, int]:
 def schedule_rows(schedules: Tables) -> dict[str, Rows]:
     """tau (rows), coefficients (rows, 9), with guidance (rows, 11), and scales (rows, 2), as docs/plan.md has them."""
     tables = {N: plain(schedule) for N, schedule in schedules.items()}
-    scales = [np.tile([table.init, table.s_in[0]], (N, 1)) for N, table in tables.items()]
+    scales = [np.stack([np.full(N, table.init), table.s_in], axis=1) for N, table in tables.items()]
     return {
         "tau": np.concatenate([table.tau for table in tables.values()]).astype(np.float32),
         "coefficients": np.concatenate([_coefficients(schedule) for schedule in schedules.values()]),

@@ -82,6 +82,11 @@ def new_view(type: str, shape: Sequence[int], order: Sequence[int] | None = None
     return View(Storage(type, prod(shape)), tuple(shape), ordered(shape, axes))
 
 
+def like(view: View) -> View:
+    """Another value of the same layout, in a storage of its own."""
+    return replace(view, storage=replace(view.storage))
+
+
 def order_of(shape: Sequence[int], strides: Sequence[int]) -> tuple[int, ...]:
     """The axes from the largest stride to the smallest; axes of 1 stay behind the one to their left."""
     keys, outer = list[tuple[float, int]](), float("inf")

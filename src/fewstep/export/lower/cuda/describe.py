@@ -29,7 +29,7 @@ OPERANDS = {
     "layer_norm": 5,
     "rms_norm": 5,
     "attention": 4,
-    "sampler_step": 6,
+    "sampler_step": 8,
 }
 SMALLEST = 86  # the least shared memory of all from sm_80 on, and nothing that only some of them have
 STEP = "i"  # the parameter of sampler_step that is the step's index
@@ -110,11 +110,13 @@ def _initial_state(steps: Steps, inputs: Inputs, outputs: list[Tensor]) -> None:
 
 
 def _sampler_step(steps: Steps, inputs: Inputs, outputs: list[Tensor]) -> None:
-    x, m, row, seeds, m2, history = inputs
-    assert row is not None
+    x, m, row, drawn, m2, history, mask, known = inputs
+    assert row is not None and drawn is not None
     table = row.as_strided((1, len(row)), (0, 1), row.storage_offset())  # the value itself moves with the step
     flag = outputs[2]
-    made = steps.call(sampler_step_launches, x, m, table, 0, m2=m2, history=history, seeds=seeds, flag=flag)
+    noise = {"noise" if drawn.is_floating_point() else "seeds": drawn}
+    given = {"m2": m2, "history": history, "mask": mask, "known": known, "flag": flag}
+    made = steps.call(sampler_step_launches, x, m, table, 0, **noise, **given)
     written = [outputs[0], outputs[1], *outputs[3:]]
     for y, out in zip((t for t in made if t is not None), written, strict=True):
         steps.leave(y, out)
