@@ -15,7 +15,8 @@ TRANSPOSED = ".transposed"  # ends the name of a weight that lies the other way 
 # By PyTorch where they are constant: numpy's are off by an ulp, which a time of 999 makes an angle's ten-thousandth.
 CURVES: Mapping[str, Callable[..., Tensor]] = {"Exp": torch.exp, "Pow": torch.pow, "Sin": torch.sin, "Cos": torch.cos}
 # onnxscript's own, in its order, without those for x + 0, x - 0, x * 1 and x / 1: they take a number within 1e-8 of 0
-# for 0, so that x / (sum + 1e-15) is NaN where the sum is 0.
+# for 0, so that x / (sum + 1e-15) is NaN where the sum is 0. And without the one that makes two slices a split: it goes
+# through all of the graph for every node of it.
 RULES = (
     common.dropout_zero_rule,
     common.dropout_inference_rule,
@@ -39,7 +40,6 @@ RULES = (
     common.no_op_expand_rule,
     common.flatten_to_reshape_rule,
     common.reshape_reshape_rule,
-    common.slice_split_rule,
     common.no_op_transpose_rule,
     common.transpose_transpose_rule,
     common.unsqueeze_unsqueeze_rule,
