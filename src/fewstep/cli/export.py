@@ -65,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
 
         export = export_checkpoint(args.model, args.output, dtype=args.dtype, overwrite=args.force)
     bundle = export.bundle
-    size = sum(map(len, bundle.files.values()))
+    files = bundle.manifest.files
+    size = sum(entry.size for entry in files.values())
     if args.json:
         row = {
             "path": str(bundle.path),
@@ -79,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         }
         print(json.dumps(row))
     else:
-        facts = f"{len(bundle.files)} files, {size / 1e6:.1f} MB, weights {export.dtype}"
+        facts = f"{len(files)} files, {size / 1e6:.1f} MB, weights {export.dtype}"
         made = f"{bundle.path}: {bundle.manifest.name} ({bundle.manifest.family})"
         print(f"{made}, {facts}, within {export.relative_error:.0e} of PyTorch", file=sys.stderr)
         if export.saving is not None:

@@ -10,22 +10,27 @@ from types import MappingProxyType
 from fewstep.engine.bundle_manifest import Component, FileEntry, Manifest, Stage
 from fewstep.engine.reading.manifest_reader import FILE, MAX_FILE_SIZE, MAX_MANIFEST, parse_manifest
 from fewstep.engine.reading.onnx_external import check_graph
-from fewstep.engine.reading.regular_file import open_folder, read_regular
+from fewstep.engine.reading.regular_file import MappedFile, map_regular, open_folder, read_regular
 from fewstep.engine.reading.safetensors_header import Tensor, read_header
 from fewstep.errors import BundleError, InputError
+
+MAPPED = 1 << 26  # bytes of weights from which a file stays on the disk
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """1. `files` maps each name of the manifest to its bytes; those bytes, not the disk, are what was checked.
-    2. `digest` is the SHA-256 of bundle.json, and so of everything: a key for caches.
-    3. Files of the folder that the manifest does not list are never opened.
+    """1. `files` maps names of the manifest to bytes; those bytes, not the disk, are what was checked.
+    2. `mapped` has the weights that are too large to be copied: pages of the very files that were checked, which
+       `check_unchanged` can tell of.
+    3. `digest` is the SHA-256 of bundle.json, and so of everything: a key for caches.
+    4. Files of the folder that the manifest does not list are never opened.
     """
 
     path: Path
     digest: str
     manifest: Manifest
     files: Mapping[str, bytes] = field(repr=False)
+    mapped: Mapping[str, MappedFile] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, hard_links: bool = False) -> "Bundle":
@@ -38,21 +43,32 @@ class Bundle:
                 data = read_regular(folder, FILE, MAX_MANIFEST, hard_links=hard_links)
                 manifest = parse_manifest(data)
                 _check_room(manifest)
-                files = {name: _read_file(folder, name, entry, hard_links) for name, entry in manifest.files.items()}
+                large = _large(manifest)
+                mapped = {name: _map_file(folder, name, manifest.files[name], hard_links) for name in large}
+                small = {name: entry for name, entry in manifest.files.items() if name not in large}
+                files = {name: _read_file(folder, name, entry, hard_links) for name, entry in small.items()}
             for component in manifest.components.values():
-                _check_component(component, files)
+                _check_component(component, files, mapped)
         except InputError as error:
             raise BundleError(f"{_printable(path)}: {error}") from error
-        return cls(Path(path), hashlib.sha256(data).hexdigest(), manifest, MappingProxyType(files))
+        digest = hashlib.sha256(data).hexdigest()
+        return cls(Path(path), digest, manifest, MappingProxyType(files), MappingProxyType(mapped))
 
-    def session_inputs(self, component: str, stage: str | None = None) -> tuple[bytes, list[tuple[str, bytes]]]:
+    def check_unchanged(self) -> None:
+        """Raises BundleError where a mapped file was written to since it was checked."""
+        for file in self.mapped.values():
+            file.check()
+
+    def session_inputs(
+        self, component: str, stage: str | None = None
+    ) -> tuple[bytes, list[tuple[str, bytes | MappedFile]]]:
         """The graph and the weights files (name, bytes) of a component, for onnxruntime's loading from memory.
 
         stage: the name of one, for that part of the component.
         """
         spec = self.manifest.components[component]
         graph = spec.graph if stage is None else spec.stages[stage].graph
-        return self.files[graph], [(name, self.files[name]) for name in spec.weights]
+        return self.files[graph], [(name, _data(name, self.files, self.mapped)) for name in spec.weights]
 
 
 def _check_room(manifest: Manifest) -> None:
@@ -62,16 +78,40 @@ def _check_room(manifest: Manifest) -> None:
         raise InputError(f"{FILE}: files: expected at most {memory} bytes, this machine's memory, got {size} in all")
 
 
+def _large(manifest: Manifest) -> list[str]:
+    """Weights that are nothing else too."""
+    parts: list[Component | Stage] = [*manifest.components.values()]
+    parts += [stage for component in manifest.components.values() for stage in component.stages.values()]
+    others = {part.graph for part in parts} | {text.tokenizer for text in manifest.texts}
+    weights = dict.fromkeys(name for component in manifest.components.values() for name in component.weights)
+    return [name for name in weights if manifest.files[name].size > MAPPED and name not in others]
+
+
 def _read_file(folder: int, name: str, entry: FileEntry, hard_links: bool) -> bytes:
     data = read_regular(folder, name, MAX_FILE_SIZE, entry.size, hard_links)
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != entry.sha256:
-        raise InputError(f"{name}: expected SHA-256 {entry.sha256}, got {digest}; it is damaged or was changed")
+    _check_digest(name, entry, hashlib.sha256(data).hexdigest())
     return data
 
 
-def _check_component(component: Component, files: Mapping[str, bytes]) -> None:
-    weights: dict[str, list[Tensor]] = {name: read_header(files[name], name) for name in component.weights}
+def _map_file(folder: int, name: str, entry: FileEntry, hard_links: bool) -> MappedFile:
+    file = map_regular(folder, name, MAX_FILE_SIZE, entry.size, hard_links)
+    _check_digest(name, entry, file.sha256)
+    return file
+
+
+def _check_digest(name: str, entry: FileEntry, digest: str) -> None:
+    if digest != entry.sha256:
+        raise InputError(f"{name}: expected SHA-256 {entry.sha256}, got {digest}; it is damaged or was changed")
+
+
+def _data(name: str, files: Mapping[str, bytes], mapped: Mapping[str, MappedFile]) -> bytes | MappedFile:
+    return mapped[name] if name in mapped else files[name]
+
+
+def _check_component(component: Component, files: Mapping[str, bytes], mapped: Mapping[str, MappedFile]) -> None:
+    weights: dict[str, list[Tensor]] = {
+        name: read_header(_data(name, files, mapped), name) for name in component.weights
+    }
     parts: list[Component | Stage] = [component, *component.stages.values()]
     for part in parts:
         check_graph(files[part.graph], part, weights)

@@ -54,7 +54,7 @@ class OnnxRuntimeBackend:
         start = time.perf_counter()
         self.device = choice("device", device, DEVICES)
         self.threads = available() if threads is None else whole("threads", threads, 1, MAX_THREADS)
-        self._manifest = bundle.manifest
+        self._bundle, self._manifest = bundle, bundle.manifest
         if self._manifest.image.channels != 3:
             raise BundleError(
                 f"{self._manifest.name}: expected an image of 3 channels, got {self._manifest.image.channels}"
@@ -77,9 +77,10 @@ class OnnxRuntimeBackend:
         """Images uint8 (n, H, W, 3) and where the time went.
 
         progress(done, n) is called after each image, in order. Raises BackendError if onnxruntime fails or the network
-        returns NaN or Inf.
+        returns NaN or Inf, BundleError if a file that is read where it lies was written to.
         """
         _check(job.table)
+        self._bundle.check_unchanged()
         n, image = len(job.seeds), self._manifest.image
         images = np.empty((n, image.height, image.width, image.channels), np.uint8)
         times = np.zeros(len(job.table) - job.start.first + 2)

@@ -32,6 +32,10 @@ class Document:
 
     def fields(self, span: Span) -> Iterator[tuple[int, int | Span]]:
         """(number, value) of each field, an int or the span of its bytes. Raises InputError where malformed."""
+        return ((number, value) for number, value, _ in self.whole_fields(span))
+
+    def whole_fields(self, span: Span) -> Iterator[tuple[int, int | Span, Span]]:
+        """The same with the span of all of the field, its number too."""
         at = span.start
         while at < span.end:
             self._budget -= 1
@@ -56,7 +60,7 @@ class Document:
                     raise self._malformed(start)
                 value = Span(at, at + length)
                 at += length
-            yield number, value
+            yield number, value, Span(start, at)
 
     def varint(self, at: int, end: int, most: int = MAX_VARINT_BYTES) -> tuple[int, int]:
         """(value, where it ends) of the unsigned varint at `at`."""

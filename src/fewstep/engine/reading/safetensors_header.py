@@ -37,7 +37,7 @@ class Tensor:
     length: int
 
 
-def read_header(data: bytes, file: str) -> list[Tensor]:
+def read_header(data: bytes | mmap, file: str) -> list[Tensor]:
     """The tensors of a safetensors file by rising offset. Raises InputError naming `file` and the tensor."""
     return read_container(data, file, MAX_HEADER)[1]
 
