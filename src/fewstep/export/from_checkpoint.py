@@ -15,6 +15,7 @@ from fewstep.engine.checks import flag, real, sequence, whole
 from fewstep.errors import InputError
 from fewstep.export.checkpoints.opening import open_checkpoint
 from fewstep.export.checkpoints.published import Checkpoint
+from fewstep.export.checkpoints.widened import plain
 from fewstep.export.detect import detect
 from fewstep.export.export import Export
 from fewstep.export.families.family import Family, Networks, Size, with_instructions
@@ -131,6 +132,9 @@ def open_family(
         if progress is not None:
             progress(f"reading {role}")
         networks[role] = sources.get(role, checkpoint).load(role, dtype)
+    if wanted.loras:
+        for network in networks.values():
+            plain(network)
     fuse(networks, [(read_lora(file, networks), strength) for file, strength in wanted.loras])
     merged = "".join(f", with {Path(file).name} at {strength:g}" for file, strength in wanted.loras)
     description = f"{found.name}, exported from a checkpoint{merged}"

@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 from fewstep.engine.checks import refuse, short
 from fewstep.errors import InputError
 from fewstep.export.checkpoints.weights import State
+from fewstep.export.checkpoints.widened import widened
 from fewstep.export.families.family import Network
 
 # Weights of networks that use them no more, and heads of language models that are read for their hidden states.
@@ -24,13 +25,17 @@ NAMED = 5  # of the weights that are missing or too many
 def load(network: Network, state: State, dtype: torch.dtype, where: str) -> nn.Module:
     """The network with the weights of `state`, cast to dtype, in eval mode and without gradients.
 
-    Weights that are of that dtype already stay where they are: in the file's pages. What the network computes for
-    itself, such as position tables, is what its library computes. Raises InputError naming the weight that is wrong.
+    Weights that are of that dtype already stay where they are, in the file's pages, and so do large ones of 16 bits for
+    float32, which are widened as they are used. What the network computes for itself, such as position tables, is what
+    its library computes. Raises InputError naming the weight that is wrong.
     """
     if dtype not in DTYPES:
         raise refuse("dtype", " or ".join(map(str, DTYPES)), dtype)
     make = _diffusers if network.library == "diffusers" else _transformers
-    module = make(network, floats(state, where), dtype, where)
+    given = floats(state, where)
+    if dtype == torch.float32:
+        given = {name: widened(tensor) for name, tensor in given.items()}
+    module = make(network, given, dtype, where)
     left = [name for name, tensor in _tensors(module) if tensor.is_meta]
     assert not left, f"{network.kind}: nothing computed {short(left)}"
     return module.eval().requires_grad_(False)

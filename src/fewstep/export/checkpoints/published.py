@@ -35,7 +35,8 @@ class Checkpoint:
     def load(self, role: str, dtype: torch.dtype) -> nn.Module:
         """The network with its weights, in eval mode and without gradients.
 
-        Weights of that dtype stay in the file's pages. Raises InputError naming the file and the weight that is wrong.
+        Weights of that dtype, and large ones of 16 bits for float32, stay in the file's pages. Raises InputError naming
+        the file and the weight that is wrong.
         """
         choice("network", role, self.networks)
         try:
