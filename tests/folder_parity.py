@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import whole_families
+from copied_bundle import write_copy
 from family_table import RESULTS, write_table
 from whole_families import PROMPTS, Whole, whole
 
@@ -30,7 +31,6 @@ from fewstep.engine.request import check_request, contract_schedule
 from fewstep.engine.start import Start
 from fewstep.engine.torch_noise import torch_stream
 from fewstep.errors import FewstepError, InputError
-from fewstep.export.bundle import write_bundle
 from fewstep.export.checkpoints.opening import open_checkpoint
 from fewstep.export.detect import detect
 from fewstep.export.families.catalogue import FAMILIES
@@ -66,7 +66,7 @@ def measure(name: str, folder: Path, exported: dict[str, Path]) -> Row:
         export_published(checkpoint, exported[key], wanted, dtype="fp32")
     twin = Bundle.open(exported[key])
     contract, parts = _of_all_counts(name, open_family(checkpoint, wanted).contract), twin.manifest.components
-    write_bundle(bundle, contract, name, twin.manifest.state, parts, twin.files)
+    write_copy(bundle, contract, name, twin.manifest.state, parts, twin.files)
     row["onnxruntime"] = _beside(fewstep.load(bundle, device="cpu"), expected)
     try:
         compile_plan(bundle, folder / "plan.fsp", noise="input")

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from copied_bundle import write_copy
 
 from fewstep.engine.bundle import Bundle
 from fewstep.engine.bundle_manifest import Contract
 from fewstep.engine.reading.manifest_reader import parse_manifest
 from fewstep.errors import BundleError, InputError, OutputError
-from fewstep.export.bundle import manifest_json, write_bundle
+from fewstep.export.bundle import manifest_json
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def write(out: Path, source: Bundle, *, overwrite: bool = False, **changes: Any)
     manifest = replace(source.manifest, **changes)
     contract = Contract(**{key: getattr(manifest, key) for key in Contract.__dataclass_fields__})
     files = {**source.files}
-    return write_bundle(out, contract, manifest.family, manifest.state, manifest.components, files, overwrite=overwrite)
+    return write_copy(out, contract, manifest.family, manifest.state, manifest.components, files, overwrite=overwrite)
 
 
 def listing(folder: Path) -> dict[str, bytes]:

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fewstep.api import open_model
 from fewstep.engine.bundle_manifest import MODULATION, PROMPT, STEP, TABLES
+from fewstep.engine.reading.regular_file import MappedFile
 from fewstep.errors import InputError
 from fewstep.export.staging.binding import Binding
 from fewstep.export.staging.stage import stage
@@ -21,7 +22,7 @@ from fewstep.export.staging.stage import stage
 BINDINGS = {"x": Binding.STATE, "t": Binding.TIME, "c": Binding.PROMPT}
 WIDTH = 4
 Values = dict[str, NDArray[Any]]
-Weights = list[tuple[str, bytes]]
+Weights = list[tuple[str, bytes | MappedFile]]
 
 
 def network(nodes: list[onnx.NodeProto], output: str, constants: Values | None = None) -> ir.Model:

@@ -5,8 +5,9 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -24,38 +25,63 @@ from fewstep.engine.reading.manifest_reader import EDITING, FILE, FORMAT, LATENT
 from fewstep.errors import OutputError
 
 
-def write_bundle(
-    out: str | os.PathLike[str],
-    contract: Contract,
-    family: str,
-    state: StateSpec,
-    components: Mapping[str, Component],
-    files: Mapping[str, bytes],
-    *,
-    overwrite: bool = False,
-) -> Bundle:
-    """Writes the folder `out` and returns it as opened, with every check of a stranger's bundle passed.
+class NewBundle:
+    """A bundle while it is written, file by file, beside the folder that it is to be."""
 
-    files: name -> bytes of everything but bundle.json. Raises OutputError if `out` exists, unless `overwrite` and it is
-    a bundle, which is then replaced whole; and if it cannot be written, leaving what was there; BundleError if what
-    was asked for is no legal bundle.
+    def __init__(self, target: Path, path: Path) -> None:
+        self._target, self.path = target, path
+        self._entries: dict[str, FileEntry] = {}
+
+    def write(self, name: str, chunks: Iterable[bytes | memoryview]) -> None:
+        """One file, whose chunks are made as they are written. Raises OutputError, and what makes them."""
+        digest, size = hashlib.sha256(), 0
+        with _writing(self._target), open(self.path / name, "xb") as file:
+            for chunk in chunks:
+                digest.update(chunk)
+                size += file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+        self._entries[name] = FileEntry(digest.hexdigest(), size)
+
+    def finish(self, contract: Contract, family: str, state: StateSpec, components: Mapping[str, Component]) -> Bundle:
+        """The bundle at its place, as opened, with every check of a stranger's passed.
+
+        Raises OutputError, and BundleError if what was asked for is no legal bundle.
+        """
+        entries = dict(sorted(self._entries.items()))
+        manifest = Manifest(**vars(contract), family=family, state=state, components=components, files=entries)
+        self.write(FILE, [manifest_json(manifest)])
+        with _writing(self._target):
+            _sync(self.path)
+            bundle = Bundle.open(self.path)
+            _swap(self.path, self._target)
+        return replace(bundle, path=self._target)
+
+
+@contextmanager
+def new_bundle(out: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[NewBundle]:
+    """For the folder `out`, which is there whole when it is finished, or as it was before.
+
+    Raises OutputError if `out` exists, unless `overwrite` and it is a bundle, which is then replaced whole; and if it
+    cannot be written.
     """
-    entries = {name: FileEntry(hashlib.sha256(data).hexdigest(), len(data)) for name, data in sorted(files.items())}
-    manifest = Manifest(**vars(contract), family=family, state=state, components=components, files=entries)
     target = Path(out)
     check_target(target, overwrite)
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
-        try:
-            _write_folder(partial, {**files, FILE: manifest_json(manifest)})
-            bundle = Bundle.open(partial)
-            _swap(partial, target)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
+        with _writing(target):
+            partial.mkdir()
+        yield NewBundle(target, partial)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise OutputError(f"{target}: cannot be written: {error.strerror or error}") from error
-    return Bundle(target, bundle.digest, bundle.manifest, bundle.files)
 
 
 def manifest_json(manifest: Manifest) -> bytes:
@@ -94,16 +120,6 @@ def check_target(target: Path, overwrite: bool) -> None:
         raise OutputError(f"{target}: exists already; choose another folder or overwrite it (--force)")
     if target.is_symlink() or not (target / FILE).is_file() or any(p.is_dir() for p in target.iterdir()):
         raise OutputError(f"{target}: is no bundle folder, so it is not overwritten; remove it or choose another")
-
-
-def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    folder.mkdir()
-    for name, data in files.items():
-        with open(folder / name, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-    _sync(folder)
 
 
 def _swap(partial: Path, target: Path) -> None:

@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -11,7 +10,7 @@ from fewstep.engine.bundle import Bundle
 from fewstep.engine.bundle_manifest import DENOISER, StateSpec
 from fewstep.engine.checks import choice, refuse
 from fewstep.engine.reading.manifest_reader import FILE
-from fewstep.export.bundle import check_target, write_bundle
+from fewstep.export.bundle import new_bundle
 from fewstep.export.checkpoint import read_checkpoint
 from fewstep.export.component import BATCHES, make_component
 from fewstep.export.config import CONTRACT
@@ -47,22 +46,16 @@ def export_checkpoint(
     the graph does not compute what the network does.
     """
     choice("dtype", dtype, STORED)
-    check_target(Path(out), overwrite)
-    checkpoint = read_checkpoint(path)
-    if clash := {GRAPH, WEIGHTS, FILE, *STAGE_FILES.values()} & checkpoint.files.keys():
-        raise refuse(f"{CONTRACT}: include", "other names than those of the bundle's own files", sorted(clash))
-    network = checkpoint.network
-    made = make_component(DENOISER, network, [example(network, B) for B in BATCHES], ["F"], dtype=dtype)
-    side = network.config.image_size
-    bundle = write_bundle(
-        out,
-        checkpoint.contract,
-        FAMILY,
-        StateSpec((3, side, side)),
-        {DENOISER: made.component},
-        {**made.files, **checkpoint.files},
-        overwrite=overwrite,
-    )
+    with new_bundle(out, overwrite=overwrite) as folder:
+        checkpoint = read_checkpoint(path)
+        if clash := {GRAPH, WEIGHTS, FILE, *STAGE_FILES.values()} & checkpoint.files.keys():
+            raise refuse(f"{CONTRACT}: include", "other names than those of the bundle's own files", sorted(clash))
+        network = checkpoint.network
+        made = make_component(folder, DENOISER, network, [example(network, B) for B in BATCHES], ["F"], dtype=dtype)
+        for name, data in checkpoint.files.items():
+            folder.write(name, [data])
+        side = network.config.image_size
+        bundle = folder.finish(checkpoint.contract, FAMILY, StateSpec((3, side, side)), {DENOISER: made.component})
     return Export(bundle, dtype, made.relative_error, bundle_saving(bundle, DENOISER))
 
 

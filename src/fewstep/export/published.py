@@ -2,9 +2,8 @@
 
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -27,14 +26,15 @@ from fewstep.engine.bundle_manifest import (
     TextSpec,
 )
 from fewstep.engine.checks import choice
-from fewstep.export.bundle import check_target, write_bundle
+from fewstep.export.bundle import new_bundle
 from fewstep.export.component import BATCHES, Examples, Made, make_component
 from fewstep.export.export import Export
 from fewstep.export.families.family import Family, Networks, Size
 from fewstep.export.staging.report import bundle_saving
+from fewstep.export.stand_ins import release
 from fewstep.export.weights import STORED
 
-ENCODE_FILE = "encode"  # prompt.onnx is a stage of the denoiser
+FILES = {ENCODE_PROMPT: "encode"}  # prompt.onnx is a stage of the denoiser
 LICENSE = License("NOASSERTION", "LICENSE")
 UNKNOWN_LICENSE = b"The licence of these weights is that of the checkpoint they were exported from.\n"
 RANGE = (-1.0, 1.0)
@@ -66,62 +66,61 @@ def export_family(
     overwrite: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Export:
-    """Write the bundle folder `out` of a family's networks, which are float32 and are rounded to what is stored.
+    """Write the bundle folder `out` of a family's networks, one after the other; each is without weights afterwards.
 
-    dtype: of large weights as stored, "fp16" or "fp32". editing: put the encoder of pictures into it. Raises
-    OutputError if `out` cannot be written, BackendError if a graph does not compute what its network does, InputError
-    for weights that the dtype cannot hold.
+    networks: float32. dtype: of large weights as stored, "fp16" or "fp32"; they are rounded to it. editing: put the
+    encoder of pictures into it. Raises OutputError if `out` cannot be written, BackendError if a graph does not compute
+    what its network does, InputError for weights that the dtype cannot hold.
     """
     choice("dtype", dtype, STORED)
-    check_target(Path(out), overwrite)
     tell = progress or _silent
     makers = (family.prompt, family.denoiser, family.decoder, family.encoder)
     prompt, denoiser, decoder, encoder = (make(networks, size) for make in makers)
     requested = [size_inputs(size, B) for B in BATCHES]
-    conditions = [_conditions(prompt, denoiser, inputs) for inputs in requested]
     made: dict[str, Made] = {}
-    if any(True for _ in prompt.parameters()):
-        tell("exporting prompt")
-        outputs = list(conditions[0])
-        made[ENCODE_PROMPT] = make_component(ENCODE_PROMPT, prompt, requested, outputs, dtype=dtype, file=ENCODE_FILE)
-    first = float(family.contract.table().tau[0])
-    states = [_state(size, B, first) for B in BATCHES]
-    examples = [{**state, **rest} for state, rest in zip(states, conditions, strict=True)]
-    tell("exporting denoiser")
-    if LABELS in conditions[0]:
-        denoiser = OfColumn(denoiser)
-    made[DENOISER] = make_component(DENOISER, denoiser, examples, ["m"], dtype=dtype)
-    if any(True for _ in decoder.parameters()):
-        tell("exporting decoder")
-        made[DECODER] = make_component(
-            DECODER, decoder, [{"x": state["u"]} for state in states], ["pixels"], dtype=dtype
-        )
-        if editing:
-            tell("exporting encoder")
-            made[ENCODER] = _encoder(encoder, size, dtype)
-    tell("writing")
-    files = {_tokenizer_file(name): data for name, (data, _) in source.tokenizers.items()}
-    files[LICENSE.file] = source.license or UNKNOWN_LICENSE
-    bundle = write_bundle(
-        out,
-        contract_of(family, size, source),
-        family.name,
-        StateSpec(size.latent),
-        {name: one.component for name, one in made.items()},
-        files | {name: data for one in made.values() for name, data in one.files.items()},
-        overwrite=overwrite,
-    )
+    with new_bundle(out, overwrite=overwrite) as folder:
+
+        def export(name: str, network: nn.Module, examples: Sequence[Examples], outputs: Sequence[str]) -> None:
+            tell(f"exporting {name}")
+            file = FILES.get(name, name)
+            made[name] = make_component(folder, name, network, examples, outputs, dtype=dtype, file=file)
+
+        names = list(inspect.signature(denoiser.forward).parameters)[2:]
+        if any(True for _ in prompt.parameters()):
+            export(ENCODE_PROMPT, prompt, requested, names)
+        conditions = [_conditions(prompt, names, inputs) for inputs in requested]
+        release(prompt)
+        first = float(family.contract.table().tau[0])
+        states = [_state(size, B, first) for B in BATCHES]
+        examples = [{**state, **rest} for state, rest in zip(states, conditions, strict=True)]
+        export(DENOISER, OfColumn(denoiser) if LABELS in conditions[0] else denoiser, examples, ["m"])
+        release(denoiser)
+        if any(True for _ in decoder.parameters()):
+            export(DECODER, decoder, [{"x": state["u"]} for state in states], ["pixels"])
+            if editing:
+                pictures = [_pictures(size, B) for B in BATCHES]
+                export(ENCODER, encoder, pictures, _encoded(encoder, pictures[0]))
+        for network in (decoder, encoder):
+            release(network)
+        tell("writing")
+        for name, (data, _) in source.tokenizers.items():
+            folder.write(_tokenizer_file(name), [data])
+        folder.write(LICENSE.file, [source.license or UNKNOWN_LICENSE])
+        components = {name: one.component for name, one in made.items()}
+        bundle = folder.finish(contract_of(family, size, source), family.name, StateSpec(size.latent), components)
     worst = max(one.relative_error for one in made.values())
     return Export(bundle, dtype, worst, bundle_saving(bundle, DENOISER))
 
 
-def _encoder(encoder: nn.Module, size: Size, dtype: str) -> Made:
-    """Its outputs are x_0, or its mean and deviation."""
-    generator = torch.Generator().manual_seed(0)
-    pictures = [{"pixels": torch.rand(B, 3, *size.image, generator=generator) * 2 - 1} for B in BATCHES]
-    with torch.no_grad():
-        outputs = ("mean", "deviation")[: len(encoder(pictures[0]["pixels"]))]
-    return make_component(ENCODER, encoder, pictures, outputs, dtype=dtype)
+def _pictures(size: Size, B: int) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(B)
+    return {"pixels": torch.rand(B, 3, *size.image, generator=generator) * 2 - 1}
+
+
+@torch.no_grad()
+def _encoded(encoder: nn.Module, pictures: Examples) -> Sequence[str]:
+    """What its outputs are: x_0, or its mean and deviation."""
+    return ("mean", "deviation")[: len(encoder(*pictures.values()))]
 
 
 def size_inputs(size: Size, B: int) -> dict[str, Tensor]:
@@ -136,9 +135,8 @@ def size_inputs(size: Size, B: int) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _conditions(prompt: nn.Module, denoiser: nn.Module, inputs: Examples) -> dict[str, Tensor]:
+def _conditions(prompt: nn.Module, names: Sequence[str], inputs: Examples) -> dict[str, Tensor]:
     """What the prompt's module makes of them, by the denoiser's names; of label rows a column."""
-    names = list(inspect.signature(denoiser.forward).parameters)[2:]
     made = dict(zip(names, (value.contiguous() for value in prompt(*inputs.values())), strict=True))
     return {name: value[:, None] if name == LABELS else value for name, value in made.items()}
 

@@ -1,17 +1,15 @@
 """Moves a graph's weights into a safetensors file: one copy of them, and still a plain ONNX model."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-import torch
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
-from safetensors.numpy import save
-from torch import nn
 
-from fewstep.engine.reading.safetensors_header import read_header
 from fewstep.errors import InputError
 from fewstep.export.graph import plain
 
@@ -20,43 +18,75 @@ STORED: Mapping[str, np.dtype[np.float16] | np.dtype[np.float32]] = {
     "fp16": np.dtype(np.float16),
     "fp32": np.dtype(np.float32),
 }
-TORCH = {"fp16": torch.float16, "fp32": torch.float32}
+ALIGNMENT = 8  # of a header, as the official library has it
+Array = NDArray[Any]
+Read = Callable[[ir.TensorProtocol], Array]
 
 
-def move_weights(model: ir.Model, file: str, dtype: str) -> tuple[bytes, bytes]:
-    """(graph, weights): `model` with its large float32 initializers as external data in the safetensors bytes.
+@dataclass(frozen=True)
+class Moved:
+    """graph: without its large weights. chunks: the safetensors file, whose weights are read as they are asked for."""
 
-    dtype: "fp16" stores those rounded, each followed by a Cast to float32, or "fp32". The model is left with them
-    outside. Raises InputError naming a weight that fp16 cannot hold.
+    graph: bytes
+    chunks: Iterator[bytes | memoryview]
+
+
+def move_weights(model: ir.Model, file: str, dtype: str, read: Read = lambda tensor: tensor.numpy()) -> Moved:
+    """`model` with its large float32 initializers as external data in the safetensors file called `file`.
+
+    dtype: "fp16" stores those rounded, each followed by a Cast to float32, or "fp32". read: an initializer's values.
+    The model is left with them outside. Reading the chunks raises InputError naming a weight that fp16 cannot hold.
     """
     large = {
         name: value.const_value
-        for name, value in model.graph.initializers.items()
+        for name, value in sorted(model.graph.initializers.items())
         if value.const_value is not None
         and value.const_value.dtype == ir.DataType.FLOAT
         and value.const_value.size >= LARGE
     }
-    arrays = {name: _stored(name, tensor, dtype) for name, tensor in large.items()}
-    weights = save(arrays, metadata={"format": "pt"})
-    places = {place.name: place for place in read_header(weights, file)}
+    shapes = {name: tuple(tensor.shape.numpy()) for name, tensor in large.items()}
+    header, offset = _header(shapes, dtype), 0
+    kind = ir.DataType.from_numpy(STORED[dtype])
     for name, tensor in large.items():
-        kind, place = ir.DataType.from_numpy(STORED[dtype]), places[name]
+        length = tensor.size * STORED[dtype].itemsize
         model.graph.initializers[name].const_value = ir.ExternalTensor(
-            file, place.offset, place.length, kind, shape=ir.Shape(tensor.shape.numpy()), name=name
+            file, len(header) + offset, length, kind, shape=ir.Shape(shapes[name]), name=name
         )
+        offset += length
     moved = plain(model)
     if dtype != "fp32":
-        _cast(moved, sorted(places))
-    return moved.SerializeToString(deterministic=True), weights
+        _cast(moved, list(large))
+    return Moved(moved.SerializeToString(deterministic=True), _chunks(header, large, dtype, read))
 
 
-def _stored(name: str, tensor: ir.TensorProtocol, dtype: str) -> NDArray[Any]:
-    """Its values in a type that its file has. Raises InputError for those beyond it."""
+def _header(shapes: Mapping[str, tuple[int, ...]], dtype: str) -> bytes:
+    """As safetensors' own writer makes it."""
+    entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, shape in shapes.items():
+        begin, end = end, end + int(np.prod(shape)) * STORED[dtype].itemsize
+        entries[name] = {"dtype": {2: "F16", 4: "F32"}[STORED[dtype].itemsize], "shape": shape,
+                         "data_offsets": [begin, end]}  # fmt: skip
+    text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % ALIGNMENT)
+    return len(text).to_bytes(8, "little") + text
+
+
+def _chunks(
+    header: bytes, tensors: Mapping[str, ir.TensorProtocol], dtype: str, read: Read
+) -> Iterator[bytes | memoryview]:
+    yield header
+    for name, tensor in tensors.items():
+        yield _stored(name, read(tensor), dtype).reshape(-1).view(np.uint8).data
+
+
+def _stored(name: str, values: Array, dtype: str) -> Array:
+    """In the type that the file has, row by row. Raises InputError for those beyond it."""
     with np.errstate(over="ignore"):
-        values = np.ascontiguousarray(tensor.numpy(), STORED[dtype])  # a transposed one would be saved as it lies
-    if not np.isfinite(values).all():
-        raise InputError(f"weight {name}: expected values that fit {values.dtype}, got larger ones; use --dtype fp32")
-    return values
+        stored = np.ascontiguousarray(values, STORED[dtype])  # a transposed one would be saved as it lies
+    if not np.isfinite(stored).all():
+        raise InputError(f"weight {name}: expected values that fit {stored.dtype}, got larger ones; use --dtype fp32")
+    return stored
 
 
 def _cast(model: ModelProto, names: list[str]) -> None:
@@ -69,10 +99,3 @@ def _cast(model: ModelProto, names: list[str]) -> None:
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-
-
-def round_weights(network: nn.Module, dtype: str) -> None:
-    """Rounds the parameters that `move_weights` stores to what it stores, in place."""
-    for parameter in network.parameters():
-        if parameter.numel() >= LARGE:
-            parameter.data = parameter.data.to(TORCH[dtype]).to(parameter.dtype)
