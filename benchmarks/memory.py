@@ -19,7 +19,6 @@ from benchmarks.pairing import machine, write_rows
 Row = dict[str, Any]
 PERIOD = 0.02  # seconds between samples
 STATUS = Path("/proc/self/status")
-PROMPT = {"prompt": "abc", "n": 1, "steps": 1, "seed": 3}
 
 
 @contextmanager
@@ -68,7 +67,7 @@ def load(model: Path, options: Row) -> Row:
     with watched() as loaded:
         pipe = fewstep.load(model, device="cpu", **options)
     with watched() as ran:
-        pipe(**PROMPT)
+        pipe("abc", n=1, steps=1, seed=3)
     return {"load": loaded, "one step": ran}
 
 
@@ -76,8 +75,14 @@ def export(folder: Path, side: int) -> Row:
     from fewstep.export.from_checkpoint import Wanted, export_published
 
     with watched() as row:
-        made = export_published(folder / "checkpoint", folder / "bundle", Wanted("sdxl-turbo", (side, side)))
+        made = export_published(
+            folder / "checkpoint", folder / "bundle", Wanted(family="sdxl-turbo", size=(side, side)), progress=tell
+        )
     return {**row, "relative_error": made.relative_error}
+
+
+def tell(what: str) -> None:
+    print(what, _sizes()["VmHWM"] // 1024, "MB", flush=True)
 
 
 def compile_bundle(folder: Path, precision: str) -> Row:

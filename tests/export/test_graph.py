@@ -1,15 +1,20 @@
 """What a traced network loses on its way to ONNX: nothing that counts."""
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
 import torch
+from safetensors.numpy import load, save
 from torch import Tensor, nn
 
+from fewstep.engine.reading.safetensors_header import read_header
+from fewstep.export.checkpoints.files import map_tensors
 from fewstep.export.component import graph_error
 from fewstep.export.graph import export_graph, trace
-from fewstep.export.stand_ins import StandIns
+from fewstep.export.stand_ins import StandIns, release
 from fewstep.export.weights import move_weights
 
 
@@ -82,20 +87,63 @@ def test_the_attention_of_opset_23_has_a_mask_that_onnxruntime_takes() -> None:
 class Turned(nn.Module):
     """Whose weight is folded to one that lies the other way round."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows: int, columns: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(40, 32))
+        self.weight = nn.Parameter(torch.randn(rows, columns))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (B, 3, 32) -> (B, 3, 40)"""
+        """x: (B, 3, columns) -> (B, 3, rows)"""
         return nn.functional.linear(x, self.weight)
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "fp16"])
-def test_weights_are_saved_row_by_row_however_they_lie(dtype: str) -> None:
-    network, x = Turned(), torch.randn(2, 3, 32)
+@pytest.mark.parametrize("shape", [(40, 32), (300, 288)], ids=["met", "unread"])
+def test_weights_are_saved_row_by_row_however_they_lie(dtype: str, shape: tuple[int, int], tmp_path: Path) -> None:
+    network, x, file = Turned(*shape), torch.randn(2, 3, shape[1]), "w.safetensors"
+    before = network.weight.detach().clone()
     stand_ins = StandIns(network, dtype)
-    moved = move_weights(trace(network, {"x": x}, "y"), "w.safetensors", dtype, stand_ins.read)
-    graph, weights = moved.graph, b"".join(moved.chunks)
-    assert len(weights) >= network.weight.nbytes // (1 + (dtype == "fp16")) > len(graph)
-    assert graph_error(graph, {"w.safetensors": weights}, network, {"x": x}) < 1e-6
+    model = trace(network, {"x": x}, "y")
+    stand_ins.find(model)
+    moved = move_weights(model, file, dtype, stand_ins.read)
+    weights = b"".join(moved.chunks)
+    (tmp_path / file).write_bytes(weights)
+    stand_ins.restore(map_tensors(tmp_path / file, file))
+    (initializer,) = onnx.load_from_string(moved.graph).graph.initializer
+    assert tuple(initializer.dims) == shape[::-1]
+    assert torch.equal(network.weight.float(), before.half().float() if dtype == "fp16" else before)
+    assert len(weights) >= before.nbytes // (1 + (dtype == "fp16")) > len(moved.graph)
+    assert graph_error(moved.graph, {file: weights}, network, {"x": x}) < 1e-6
+    names = [tensor.name for tensor in read_header(weights, file)]
+    assert weights == save({name: load(weights)[name] for name in names}, metadata={"format": "pt"})
+
+
+class Tied(nn.Module):
+    """One weight in two places, and one that is used nowhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third = (nn.Linear(257, 257) for _ in range(3))
+        self.second.weight = self.first.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, 257) -> (B, 257)"""
+        y: Tensor = self.second(torch.tanh(self.first(x)))
+        return y + self.first.weight.sum(0)
+
+
+def test_a_weight_in_two_places_is_written_once_and_stays_one(tmp_path: Path) -> None:
+    network, x, file = Tied(), torch.randn(2, 257), "w.safetensors"
+    unused = network.third.weight.detach().clone()
+    stand_ins = StandIns(network, "fp16")
+    model = trace(network, {"x": x}, "y")
+    stand_ins.find(model)
+    moved = move_weights(model, file, "fp16", stand_ins.read)
+    weights = b"".join(moved.chunks)
+    assert len(weights) < 2.1 * 257 * 257 * 2
+    (tmp_path / file).write_bytes(weights)
+    stand_ins.restore(map_tensors(tmp_path / file, file))
+    assert network.first.weight is network.second.weight
+    assert torch.equal(network.third.weight, unused.half().float())
+    assert graph_error(moved.graph, {file: weights}, network, {"x": x}) < 1e-6
+    release(network)
+    assert network.first.weight.is_meta and network.first.weight is network.second.weight

@@ -10,7 +10,7 @@ from fewstep.engine.bundle_manifest import DENOISER, Component, TensorSpec
 from fewstep.engine.reading.tensors_reader import BATCH
 from fewstep.errors import BackendError
 from fewstep.export.bundle import NewBundle
-from fewstep.export.checkpoints.files import map_file, map_tensors
+from fewstep.export.checkpoints.files import map_file, tensors_in
 from fewstep.export.graph import trace
 from fewstep.export.staging.comparison import Files, OpenGraph, staged_error
 from fewstep.export.staging.stage_files import add_stages
@@ -58,7 +58,7 @@ def make_component(
     folder.write(weights_file, moved.chunks)
     folder.write(graph_file, [moved.graph])
     weights = {weights_file: map_file(folder.path / weights_file, weights_file)}
-    stand_ins.restore(map_tensors(folder.path / weights_file, weights_file))
+    stand_ins.restore(tensors_in(weights[weights_file], weights_file))
     component = Component(
         graph=graph_file,
         weights=(weights_file,),

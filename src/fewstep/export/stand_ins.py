@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fewstep.export.checkpoints.widened import Widened, widened
+from fewstep.export.tidy import UNREAD
 from fewstep.export.weights import LARGE
 
 ROUNDED = {"fp16": torch.float16, "fp32": torch.float32}
-MET = 1 << 16  # elements; tracing may compute with smaller weights, and with no larger ones
 
 
 class StandIns:
@@ -21,34 +21,40 @@ class StandIns:
     def __init__(self, network: nn.Module, dtype: str) -> None:
         """The network then has stand-ins, and its other weights as float32, rounded as `dtype` stores them."""
         self._network, self._dtype = network, dtype
-        self._kept: dict[int, Tensor] = {}
-        self._names: dict[int, str] = {}
+        self._kept: dict[int, Tensor] = {}  # by the address of what stands for it
+        self._found: dict[int, tuple[str, Tensor]] = {}
         for weight, places in _weights(network):
-            _put(places, self._stand_in(weight) if weight.numel() >= MET else self._rounded(weight))
+            _put(places, self._stand_in(weight) if weight.numel() >= UNREAD else self._rounded(weight))
 
     def find(self, model: ir.Model) -> None:
-        """Which initializers of the traced network they are; before it gives its weights away."""
-        addresses = {_address(value.const_value): name for name, value in model.graph.initializers.items()}
-        self._names = {address: name for address, name in addresses.items() if address in self._kept}
+        """Which initializers of the traced network they are, or are views of; before it gives its weights away."""
+        for name, value in model.graph.initializers.items():
+            raw = _raw(value.const_value)
+            if raw is not None and raw.data_ptr() in self._kept:
+                self._found[raw.data_ptr()] = name, raw
 
     def read(self, tensor: ir.TensorProtocol) -> NDArray[Any]:
-        """An initializer's values: those of the weight that its tensor stands for."""
-        kept = self._kept.get(_address(tensor))
-        if kept is None:
+        """An initializer's values: those of the weight that its tensor stands for, or is a view of."""
+        raw = _raw(tensor)
+        kept = None if raw is None else self._kept.get(raw.data_ptr())
+        if raw is None or kept is None:
             return tensor.numpy()
-        assert tuple(tensor.shape.numpy()) == kept.shape, tensor.name
-        values = kept.stored if isinstance(kept, Widened) else kept
+        values = (kept.stored if isinstance(kept, Widened) else kept).contiguous().as_strided(raw.shape, raw.stride())
         array: NDArray[Any] = (values if values.dtype == torch.float16 else values.to(torch.float32)).numpy()
         return array
 
     def restore(self, stored: Mapping[str, Tensor]) -> None:
         """The network has the weights that were written, in their file's pages. stored: by the initializers' names."""
         for weight, places in _weights(self._network):
-            kept = self._kept.get(weight.data_ptr())
-            if kept is not None:
-                name = self._names.get(weight.data_ptr())
-                _put(places, self._rounded(kept) if name is None else widened(stored[name]))
+            address = weight.data_ptr()
+            if address in self._found:
+                name, raw = self._found[address]
+                axes = sorted(range(raw.dim()), key=lambda axis: raw.stride()[axis], reverse=True)
+                _put(places, widened(stored[name].permute(axes).reshape(weight.shape)))
+            elif address in self._kept:
+                _put(places, self._rounded(self._kept[address]))
         self._kept.clear()
+        self._found.clear()
 
     def _stand_in(self, weight: Tensor) -> Tensor:
         made = torch.empty(weight.shape, dtype=torch.float32)
@@ -85,7 +91,7 @@ def _put(places: Places, weight: Tensor) -> None:
         setattr(module, name, parameter)
 
 
-def _address(tensor: ir.TensorProtocol | None) -> int:
-    """Where the tensor of PyTorch lies that an initializer has, else 0."""
+def _raw(tensor: ir.TensorProtocol | None) -> Tensor | None:
+    """The tensor of PyTorch that an initializer has."""
     raw = getattr(tensor, "raw", None)
-    return raw.data_ptr() if isinstance(raw, Tensor) else 0
+    return raw if isinstance(raw, Tensor) else None

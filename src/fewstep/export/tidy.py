@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 import torch
+from onnx_ir.tensor_adapters import TorchTensor
 from onnxscript import optimizer, rewriter
 from onnxscript.rewriter import onnx_fusions
 from onnxscript.rewriter.rules import common
@@ -12,6 +13,7 @@ from torch import Tensor
 
 ROUNDS = 3
 TRANSPOSED = ".transposed"  # ends the name of a weight that lies the other way round
+UNREAD = 1 << 16  # elements of a weight from which no pass here reads its values; they may not be there yet
 # By PyTorch where they are constant: numpy's are off by an ulp, which a time of 999 makes an angle's ten-thousandth.
 CURVES: Mapping[str, Callable[..., Tensor]] = {"Exp": torch.exp, "Pow": torch.pow, "Sin": torch.sin, "Cos": torch.cos}
 # onnxscript's own, in its order, without those for x + 0, x - 0, x * 1 and x / 1: they take a number within 1e-8 of 0
@@ -62,8 +64,9 @@ def tidy(model: ir.Model) -> None:
     passes.InlinePass()(model)
     _name_transposed(model.graph)
     for _ in range(ROUNDS):
-        optimizer.fold_constants_ir(model, onnx_shape_inference=True, should_fold=_is_no_curve)
+        optimizer.fold_constants_ir(model, onnx_shape_inference=True, should_fold=_is_left)
         _fold_curves(model.graph)
+        _turn_weights(model.graph)
         rewriter.RewritePass(RULES)(model)
         for removal in (passes.RemoveUnusedNodesPass, passes.RemoveUnusedFunctionsPass, passes.RemoveUnusedOpsetsPass):
             removal()(model)
@@ -85,9 +88,29 @@ def _name_transposed(graph: ir.Graph) -> None:
             node.outputs[0].name = f"{weight.name}{TRANSPOSED}"
 
 
-def _is_no_curve(node: ir.Node) -> bool | None:
+def _is_left(node: ir.Node) -> bool | None:
     """False for those that are folded here; None leaves it to the optimizer."""
-    return False if node.op_type in CURVES and not node.domain else None
+    return False if (node.op_type in CURVES and not node.domain) or _turned(node) is not None else None
+
+
+def _turned(node: ir.Node) -> Tensor | None:
+    """What a Transpose of a large weight of PyTorch makes if nothing else reads that: a view, its values unread."""
+    value = node.inputs[0] if node.op_type == "Transpose" and not node.domain else None
+    if value is None or len(value.consumers()) > 1 or value.is_graph_input():
+        return None
+    raw = getattr(value.const_value, "raw", None)
+    if not isinstance(raw, Tensor) or raw.numel() < UNREAD:
+        return None
+    axes = node.attributes["perm"].as_ints() if "perm" in node.attributes else range(raw.dim())[::-1]
+    return raw.permute(*axes)
+
+
+def _turn_weights(graph: ir.Graph) -> None:
+    for node in list(graph):
+        made = _turned(node)
+        if made is not None:
+            constant = ir.node("Constant", [], {"value": TorchTensor(made, name=node.outputs[0].name)})
+            ir.convenience.replace_nodes_and_values(graph, node, [node], [constant], node.outputs, constant.outputs)
 
 
 def _fold_curves(graph: ir.Graph) -> None:

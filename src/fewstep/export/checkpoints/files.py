@@ -41,7 +41,11 @@ def map_tensors(path: Path, name: str) -> dict[str, Tensor]:
     What is written to them stays in memory and reaches neither the file nor another mapping of it. What is no float of
     16 or 32 bits is on the device "meta", with its shape. Raises InputError for a file that is damaged.
     """
-    data = map_file(path, name)
+    return tensors_in(map_file(path, name), name)
+
+
+def tensors_in(data: mmap, name: str) -> dict[str, Tensor]:
+    """The same of a file that is mapped."""
     try:
         _, entries = read_container(data, name, MAX_HEADER)
     except InputError as error:
