@@ -10,6 +10,7 @@ from fewstep.export.step_count import counts_of, of_step_count
 
 BY_COUNT = {
     "sdxl-lightning", "hyper-sdxl", "hyper-sd15", "pcm-sdxl", "pcm-sd15", "dmd2-sdxl", "qwen-image-lightning",
+    "hyper-sdxl-cfg", "hyper-sd15-cfg", "progressive-cifar10", "progressive-cifar10-v",
 }  # fmt: skip
 
 
@@ -25,6 +26,7 @@ def test_the_families_whose_authors_publish_weights_for_each_count() -> None:
         ("sdxl_lightning_8step_unet.safetensors", {8}),
         ("Hyper-SDXL-8steps-lora.safetensors", {8}),
         ("Hyper-SD15-2steps-lora.safetensors", {2}),
+        ("Hyper-SDXL-12steps-CFG-lora.safetensors", {12}),
         ("pcm_sdxl_smallcfg_16step_converted.safetensors", {16}),
         ("dmd2_sdxl_4step_unet_fp16.safetensors", {4}),
         ("Qwen-Image-Lightning-4steps-V1.0.safetensors", {4}),
