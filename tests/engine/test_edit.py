@@ -65,7 +65,7 @@ def pipe(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
         ({"seed_to": 3, "mix": [0.5], "n": 2}, "mix: expected 2 numbers, one a picture, got 1"),
         ({"seed_to": [3], "mix": 0.5, "n": 2}, "seed: expected 2 seeds, one a picture, got 1"),
     ],
-    ids=str,
+    ids=lambda value: "+".join(value) if isinstance(value, dict) else value,
 )
 def test_what_is_no_legal_edit(pipe: Pipeline, given: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
