@@ -1,4 +1,4 @@
-"""What tests/folder_parity.py measured, as the table of docs/families.md."""
+"""What tests/folder_parity.py and tests/half_parity.py measured, as the tables of docs/families.md."""
 
 import json
 from pathlib import Path
@@ -18,22 +18,43 @@ HEAD = (
 )
 
 
+HALF_RESULTS = RESULTS.with_name("half_parity.json")
+HALF_BEGIN = "<!-- made by tests/half_parity.py --write -->\n"
+HALF_HEAD = (
+    "| family | steps | float16 | diffusers in float16 | bfloat16 | diffusers in bfloat16 |\n"
+    "| --- | --- | --- | --- | --- | --- |\n"
+)
+
+
 def table() -> str:
     """Of the committed rows, in the catalogue's order."""
     measured = {row["family"]: row for row in json.loads(RESULTS.read_text())}
     return HEAD + "".join(_row(family, measured.get(family.name)) for family in FAMILIES.values())
 
 
-def section() -> str:
+def half_table() -> str:
+    rows = json.loads(HALF_RESULTS.read_text())
+    cells = [[row[dtype][who] for dtype in ("fp16", "bf16") for who in ("ours", "diffusers")] for row in rows]
+    told = [["NaN or Inf" if error is None else f"{error:.1e}" for error in errors] for errors in cells]
+    lines = [[row["family"], str(row["steps"]), *errors] for row, errors in zip(rows, told, strict=True)]
+    return HALF_HEAD + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+TABLES = {BEGIN: table, HALF_BEGIN: half_table}
+
+
+def section(begin: str) -> str:
     """Of the page: what is between the markers."""
     page = PAGE.read_text()
-    return page[page.index(BEGIN) + len(BEGIN) : page.index(END)]
+    start = page.index(begin) + len(begin)
+    return page[start : page.index(END, start)]
 
 
 def write_table() -> None:
-    page = PAGE.read_text()
-    before, after = page[: page.index(BEGIN) + len(BEGIN)], page[page.index(END) :]
-    PAGE.write_text(before + table() + after)
+    for begin, make in TABLES.items():
+        page = PAGE.read_text()
+        start = page.index(begin) + len(begin)
+        PAGE.write_text(page[:start] + make() + page[page.index(END, start) :])
 
 
 def _row(family: Family, row: dict[str, Any] | None) -> str:

@@ -49,7 +49,7 @@ def counts(name: str) -> list[int]:
 
 def measure(name: str, folder: Path, exported: dict[str, Path]) -> Row:
     """exported: bundles of families before, by their networks, which the family may share."""
-    told, count = whole(name), counts(name)[0] if _is_by_count(name) else None
+    told, count = whole(name), counts(name)[0] if is_by_count(name) else None
     wanted = Wanted(family=name, size=told.image, distilled_steps=count)
     checkpoint = whole_families.write(name, folder / "checkpoint")
     row: Row = {"family": name, "told_by_files": _is_told(name, checkpoint), "steps": counts(name)}
@@ -57,9 +57,8 @@ def measure(name: str, folder: Path, exported: dict[str, Path]) -> Row:
     expected = {N: _expected(told, pipe, N) for N in counts(name)}
     opened = fewstep.load(checkpoint, device="cpu", family=name, size=told.image, distilled_steps=count)
     row["torch"] = _beside(replace(opened, manifest=_of_all_counts(name, opened.manifest)), expected)
-    key = json.dumps(
-        {role: [n.kind, dict(n.config)] for role, n in whole_families.networks(FAMILIES[name]).items()}, default=list
-    )
+    networks = {role: [n.kind, dict(n.config)] for role, n in whole_families.networks(FAMILIES[name]).items()}
+    key = json.dumps([FAMILIES[name].prompt.__qualname__, networks], default=list)
     bundle = folder / "bundle"
     if key not in exported:
         exported[key] = folder / "exported"
@@ -76,7 +75,7 @@ def measure(name: str, folder: Path, exported: dict[str, Path]) -> Row:
     return row
 
 
-def _is_by_count(name: str) -> bool:
+def is_by_count(name: str) -> bool:
     published = FAMILIES[name].published
     return published is not None and published.by_count
 
@@ -97,10 +96,15 @@ def _is_told(name: str, checkpoint: Path) -> bool:
 
 def _expected(told: Whole, pipe: Any, steps: int) -> tuple[Any, Any]:
     """Its latents and its images in bytes."""
+    shown = whole_families.run(told, pipe, steps, SEEDS, "np")
+    return expected_latents(told, pipe, steps), np.round(255 * np.asarray(shown)).astype(int)
+
+
+def expected_latents(told: Whole, pipe: Any, steps: int) -> Any:
     import torch
 
-    held, shown = (whole_families.run(told, pipe, steps, SEEDS, kind) for kind in (told.output, "np"))
-    return told.latents(torch.as_tensor(np.asarray(held))).numpy(), np.round(255 * np.asarray(shown)).astype(int)
+    held = whole_families.run(told, pipe, steps, SEEDS, told.output)
+    return told.latents(torch.as_tensor(held).float()).numpy()
 
 
 def _request(pipe: Pipeline) -> dict[str, Any]:
@@ -109,7 +113,7 @@ def _request(pipe: Pipeline) -> dict[str, Any]:
     return {"prompt": list(PROMPTS)} if pipe.manifest.texts else {}
 
 
-def _latents(pipe: Pipeline, steps: int) -> Any:
+def latents_of(pipe: Pipeline, steps: int) -> Any:
     given, schedule = _request(pipe), contract_schedule(pipe.manifest, steps)
     request = check_request(pipe.manifest, given.get("prompt"), given.get("label"), seed=list(SEEDS), steps=steps)
     inputs, _ = pipe._inputs(request)
@@ -129,7 +133,7 @@ def _error(found: Any, expected: Any) -> float:
 
 def _beside(pipe: Pipeline, expected: Mapping[int, tuple[Any, Any]]) -> Row:
     return {
-        "latents": [_error(_latents(pipe, N), latents) for N, (latents, _) in expected.items()],
+        "latents": [_error(latents_of(pipe, N), latents) for N, (latents, _) in expected.items()],
         "levels": [int(np.abs(_images(pipe, N) - images).max()) for N, (_, images) in expected.items()],
     }
 

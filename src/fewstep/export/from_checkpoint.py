@@ -19,6 +19,7 @@ from fewstep.export.checkpoints.widened import plain
 from fewstep.export.detect import detect
 from fewstep.export.export import Export
 from fewstep.export.families.family import Family, Networks, Size, with_instructions
+from fewstep.export.families.precision import keep_wide
 from fewstep.export.families.tiled import tiled
 from fewstep.export.lora.fuse import fuse
 from fewstep.export.lora.read_lora import read_lora
@@ -136,6 +137,7 @@ def open_family(
         for network in networks.values():
             plain(network)
     fuse(networks, [(read_lora(file, networks), strength) for file, strength in wanted.loras])
+    keep_wide(networks, checkpoint.networks, dtype)
     merged = "".join(f", with {Path(file).name} at {strength:g}" for file, strength in wanted.loras)
     description = f"{found.name}, exported from a checkpoint{merged}"
     source = Source(_name(checkpoint.path, found.name), description, tokenizers, license=_license(checkpoint.path))

@@ -9,6 +9,7 @@ from fewstep.engine.backends.torch.generation import Generation
 from fewstep.engine.checks import choice
 from fewstep.export.families.catalogue import FAMILIES
 from fewstep.export.families.family import Family, Size
+from fewstep.export.families.precision import keep_wide
 
 SPREAD = 0.1  # of norms around 1 and of biases around 0: none is 0, or a lost one would go unseen
 
@@ -45,14 +46,13 @@ def of_size(
         if where.type != "meta":
             randomise(module, seed + i)
         networks[role] = module
-    prompt, denoiser, decoder = (
-        make(networks, size).to(where, kind).eval() for make in (family.prompt, family.denoiser, family.decoder)
-    )
+    makers = (family.prompt, family.denoiser, family.decoder, family.encoder)
+    prompt, denoiser, decoder, encoder = [make(networks, size).to(where, kind).eval() for make in makers]
+    keep_wide(networks, size.networks, kind)
     numbers = () if size.guidance is None else (size.guidance.input,)
     inputs = tuple(
         spec if spec.high is not None or spec.name in numbers else replace(spec, dtype=kind) for spec in size.inputs
     )
-    encoder = family.encoder(networks, size).to(where, kind).eval()
     return Generation(family.name, prompt, denoiser, decoder, inputs, size.latent, size.image, kind, where, encoder)
 
 

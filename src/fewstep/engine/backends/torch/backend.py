@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fewstep.engine.backends.torch.captured import Captured
-from fewstep.engine.backends.torch.eager import generate
+from fewstep.engine.backends.torch.eager import check_finite, pixels_of, to_bytes
 from fewstep.engine.backends.torch.fuse.report import Report
 from fewstep.engine.backends.torch.fuse.rewrite import rewrite
 from fewstep.engine.backends.torch.fuse.stage import Staged, split_at_prompt
@@ -95,7 +95,9 @@ class TorchBackend:
     def _eager(
         self, seeds: Sequence[int], inputs: Mapping[str, Tensor], schedule: Schedule | GuidedSchedule
     ) -> tuple[float, Images]:
-        return 0.0, generate(self.generation, inputs, seeds, schedule).cpu().numpy()
+        pixels = pixels_of(self.generation, inputs, seeds, schedule)
+        check_finite(self.generation, pixels)
+        return 0.0, to_bytes(pixels).cpu().numpy()
 
     def _fused(
         self, seeds: Sequence[int], inputs: Mapping[str, Tensor], schedule: Schedule | GuidedSchedule

@@ -11,6 +11,7 @@ from fewstep.engine.noise import normal
 from fewstep.engine.sampling import sample
 from fewstep.engine.start import Start
 from fewstep.engine.table import GuidedSchedule, Schedule
+from fewstep.errors import BackendError
 
 Draw = Callable[[int], Tensor]
 
@@ -28,11 +29,24 @@ def generate(
     inputs: of the generation, or with a GuidedSchedule of the guided one. draw(step): unit noise (B, *latent) float32
     on the device, step 0 the initial one; by default the engine's stream.
     """
+    return to_bytes(pixels_of(generation, inputs, seeds, schedule, draw))
+
+
+@torch.inference_mode()
+def pixels_of(
+    generation: Generation,
+    inputs: Mapping[str, Tensor],
+    seeds: Sequence[int],
+    schedule: Schedule | GuidedSchedule,
+    draw: Draw | None = None,
+) -> Tensor:
+    """As generate, what the decoder makes: (B, 3, H, W)."""
     check_table(schedule)
     made = of_schedule(generation, schedule)
     conditions = made.prompt(*check_inputs(made, inputs, len(seeds)))
     x = denoise(made, made.denoiser, conditions, schedule, draw or engine_noise(made, seeds))
-    return to_bytes(made.decoder(x))
+    pixels: Tensor = made.decoder(x)
+    return pixels
 
 
 def denoise(
@@ -65,6 +79,12 @@ def engine_noise(generation: Generation, seeds: Sequence[int]) -> Draw:
         return torch.from_numpy(normal(seeds, step, generation.latent)).to(generation.device)
 
     return draw
+
+
+def check_finite(generation: Generation, pixels: Tensor) -> None:
+    """Raises BackendError for NaN and Inf, which bytes would hide."""
+    if not pixels.isfinite().all():
+        raise BackendError(f"{generation.name}: a picture became NaN or Inf; the weights are damaged")
 
 
 def to_bytes(pixels: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ class Generation:
     """x is float32 (B, *latent), B the number of images; the modules compute in `dtype`.
 
     prompt: (*inputs, in order) -> tuple of conditions, once a request.
-    denoiser: (u, tau, *conditions) -> m, with u and m (B, *latent) in `dtype` and tau (B,) float32.
+    denoiser: (u, tau, *conditions) -> m, with u (B, *latent) in `dtype`, m in that or float32, and tau (B,) float32.
     decoder: x -> (B, 3, H, W), -1 black and 1 white.
     encoder: (B, 3, H, W) -> (x_0,), or its (mean, standard deviation), float32; None where there is none.
     """

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fewstep.engine.backends.torch.backend import Kind, TorchBackend
-from fewstep.engine.backends.torch.eager import denoise, to_bytes
+from fewstep.engine.backends.torch.eager import check_finite, denoise, to_bytes
 from fewstep.engine.backends.torch.generation import Generation, Input, check_inputs, check_table
 from fewstep.engine.backends.torch.guided import of_schedule
 from fewstep.engine.backends.torch.program import Modules
@@ -53,8 +53,7 @@ class TorchModel:
         latents = self._denoised(job, parts)
         with torch.inference_mode():
             pixels = parts.decoder(latents)
-        if not pixels.isfinite().all():
-            raise BackendError(f"{self.generation.name}: a picture became NaN or Inf; the weights are damaged")
+        check_finite(self.generation, pixels)
         made: Images = to_bytes(pixels).cpu().numpy()
         if progress is not None:
             progress(len(job.seeds), len(job.seeds))
