@@ -127,7 +127,9 @@ def test_a_bundle_with_an_encoder_changes_pictures_as_its_checkpoint_does(pipeli
 
 
 def test_a_plan_begins_with_noise(plan: Path) -> None:
-    with pytest.raises(ContractError, match="a plan begins with noise; load the bundle to change pictures"):
+    with pytest.raises(
+        ContractError, match="this plan begins with noise of seeds; compile it with --noise input or --edit"
+    ):
         fewstep.load(plan)("a", image=np.zeros((32, 32, 3), np.uint8), strength=1.0)
 
 
@@ -200,7 +202,7 @@ def test_a_checkpoint_is_exported_to_be_compiled(
 
 
 def test_a_plan_makes_its_own_noise(plan: Path) -> None:
-    with pytest.raises(ContractError, match="a plan makes its own noise"):
+    with pytest.raises(ContractError, match="this plan begins with noise of seeds; compile it with --noise input"):
         fewstep.load(plan)("a", rng="torch")
 
 

@@ -10,12 +10,15 @@ from torch import Tensor
 from whole_pipelines import stable_diffusion
 
 import fewstep
-from fewstep.compilation import compile_plan
+from fewstep._runtime import Program
 from fewstep.errors import InputError
 from fewstep.export.families.build import build
 from fewstep.export.families.catalogue import FAMILIES
 from fewstep.export.families.tiled import TiledDecoder, blend, tiled
-from fewstep.export.from_checkpoint import Wanted, export_published
+from fewstep.export.from_checkpoint import Wanted
+from fewstep.export.graph import trace
+from fewstep.export.lower.compile_network import compile_network
+from fewstep.export.lower.plan_file import write_plan
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of diffusers and transformers
 TILE = 8  # latents
@@ -66,20 +69,27 @@ def test_a_local_decoder_is_the_same_in_tiles() -> None:
     torch.testing.assert_close(TiledDecoder(Nearest(), TILE, 6, 4)(x), Nearest()(x))
 
 
-def test_every_backend_decodes_in_tiles(tmp_path: Path) -> None:
+@torch.no_grad()
+def test_a_plan_decodes_in_tiles(tmp_path: Path) -> None:
+    generation = build("sd-turbo", "tiny", "cpu", torch.float32)
+    decoder = TiledDecoder(generation.decoder, TILE, TILE * 3 // 4, generation.image[0] // generation.latent[1])
+    x = torch.randn(1, generation.latent[0], 8, 12)
+    graph = trace(decoder, {"x": x}, "pixels", any_batch=False)
+    program, weights = compile_network(graph, sizes={}, target={"device": "cpu"}, precision="float32")
+    write_plan(tmp_path / "decoder.fsp", program, weights)
+    found = Program(tmp_path / "decoder.fsp").run({"x": x.numpy()})["pixels"]
+    expected = decoder(x).numpy()
+    assert np.abs(found - expected).max() <= 5e-6 * np.abs(expected).max()
+
+
+def test_a_checkpoint_decodes_in_tiles(tmp_path: Path) -> None:
     folder = stable_diffusion(tmp_path / "model")
-    given: dict[str, Any] = {"size": (32, 48), "tile": 16}
-    export_published(folder, tmp_path / "bundle", Wanted(**given), dtype="fp32")
-    compile_plan(tmp_path / "bundle", tmp_path / "plan.fsp")
     request: dict[str, Any] = {"prompt": "a cat", "seed": 3, "steps": 1}
-    expected, *others = (
-        fewstep.load(path, device="cpu", **options)(**request).images.astype(int)
-        for path, options in ((folder, given), (tmp_path / "bundle", {}), (tmp_path / "plan.fsp", {}))
+    whole, in_tiles = (
+        fewstep.load(folder, device="cpu", size=(32, 48), tile=tile)(**request).images.astype(int)
+        for tile in (None, 16)
     )
-    assert expected.shape == (1, 32, 48, 3)
-    assert all(np.abs(other - expected).max() <= 1 for other in others)
-    whole = fewstep.load(folder, device="cpu", size=(32, 48))(**request).images.astype(int)
-    assert np.abs(whole - expected).max() > 1
+    assert in_tiles.shape == (1, 32, 48, 3) and np.abs(whole - in_tiles).max() > 1
 
 
 def test_a_tile_that_holds_the_image_is_the_image() -> None:

@@ -81,10 +81,20 @@ def tidy(model: ir.Model) -> None:
 
 
 def _name_transposed(graph: ir.Graph) -> None:
-    """A weight that is folded the other way round keeps the module's name, by which a LoRA finds it."""
-    for node in graph:
+    """A weight that is folded the other way round keeps the module's name, by which a LoRA finds it.
+
+    A module that is called several times has one of them for all.
+    """
+    turned: dict[ir.Value, ir.Value] = {}
+    for node in list(graph):
         weight = node.inputs[0] if node.op_type == "Transpose" and not node.domain else None
-        if weight is not None and weight.is_initializer() and list(node.attributes.get_ints("perm", [])) == [1, 0]:
+        if weight is None or not weight.is_initializer() or list(node.attributes.get_ints("perm", [])) != [1, 0]:
+            continue
+        if weight in turned:
+            ir.convenience.replace_all_uses_with(node.outputs[0], turned[weight])
+            graph.remove(node, safe=True)
+        else:
+            turned[weight] = node.outputs[0]
             node.outputs[0].name = f"{weight.name}{TRANSPOSED}"
 
 
