@@ -2,7 +2,7 @@
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 python,$(if \
   $(shell $(p) -c 'import sys; print(sys.version_info >= (3, 11) or "")' 2>/dev/null),$(p))))
 VENV ?= .venv
-FUZZ_SECONDS ?= 60
+FUZZ_SECONDS ?= 40
 BIN := $(VENV)/bin
 CXX_FILES := $(shell find runtime -name "*.cc" -o -name "*.h")
 BUILD_INPUTS := pyproject.toml constraints.txt CMakeLists.txt $(filter-out runtime/tests/% runtime/fuzz/%,$(CXX_FILES))
@@ -70,6 +70,9 @@ mutants: $(VENV)/.dev
 families: $(VENV)/.dev
 	$(BIN)/python tests/family_coverage.py
 	$(BIN)/python tests/folder_parity.py
+	$(BIN)/python tests/half_parity.py
+	$(BIN)/python tests/editing_parity.py
+	$(BIN)/python -m pytest -m slow
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix

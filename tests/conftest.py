@@ -24,7 +24,8 @@ if not gpu():
 # Files whose few tests take minutes: they go first, so that no worker is left alone with one at the end.
 LONG = (
     "test_aot.py", "test_cuda_images.py", "test_gpu_plans.py", "test_mutants.py", "test_published.py", "test_export.py",
-    "test_networks.py", "test_staging_families.py", "test_folders.py", "test_families_sd.py",
+    "test_networks.py", "test_staging_families.py", "test_folders.py", "test_families_sd.py", "test_plan_loras.py",
+    "test_editing.py",
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from fewstep.cli.main import main
 from fewstep.export.from_checkpoint import Wanted, export_published
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of diffusers and transformers
-NAMES = ("sd-turbo", "sdxl-turbo", "lcm-dreamshaper", "flux-schnell")
+NAMES = ("sd-turbo", "sdxl-turbo", "lcm-dreamshaper", pytest.param("flux-schnell", marks=pytest.mark.slow))
 EXPORTED = "flux-schnell"
 GREEN = "green critter on purple"
 

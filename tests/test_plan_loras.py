@@ -33,7 +33,7 @@ from fewstep.export.lower.adapters import modules_of
 from fewstep.export.lower.component import open_component
 from fewstep.export.tidy import TRANSPOSED
 
-NAMES = ("sd-turbo", "sdxl-turbo", "flux-schnell")
+NAMES = ("sd-turbo", pytest.param("sdxl-turbo", marks=pytest.mark.slow), "flux-schnell")
 SEEDS, PROMPTS = (3, 4), ("a cat", "Dog")
 CLOSE = 5e-6  # of the largest latent
 RANK = 8  # of the plan: two of the files'
